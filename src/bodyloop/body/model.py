@@ -1,0 +1,188 @@
+"""`BodyModel`: a body in SMPL's format with its three costs: `joints`, `points`, `vertices`.
+
+Linear blend skinning after Loper et al., "SMPL: A Skinned Multi-Person Linear Model", 2015, eq. 2-7. Written
+from the paper; no third-party body code.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from bodyloop.body.bodies import Bodies
+from bodyloop.body.points import BodyPoints
+from bodyloop.body.skeletons import SMPL_JOINTS, Skeleton
+
+
+@dataclass(frozen=True)
+class JointFrames:
+    """Posed joints: world rotations (..., 24, 3, 3), places (..., 24, 3), and rest places (..., 24, 3)."""
+
+    rotations: Tensor
+    positions: Tensor
+    rest: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class BodyModel:
+    """A body in SMPL's own format. Canonical axes: y up, facing +z, +x is the body's left; metres.
+
+    Attributes:
+        name: for messages and result files, e.g. "builtin".
+        v_template: (V, 3).
+        shapedirs: (V, 3, 10).
+        weights: (V, 24) skinning weights; rows sum to 1.
+        joint_regressor: (24, V).
+        faces: (F, 3) int64, counter-clockwise seen from outside.
+        parents: 24 parent indices, -1 for the root; each parent precedes its child.
+        landmarks: name -> sparse (vertex indices, weights), for points other than the joints.
+        joint_landmarks: name -> {joint name: weight}, for points that are mixtures of joints.
+        posedirs: (V, 3, 207) pose correctives, or None.
+    """
+
+    name: str
+    v_template: Tensor
+    shapedirs: Tensor
+    weights: Tensor
+    joint_regressor: Tensor
+    faces: Tensor
+    parents: tuple[int, ...]
+    landmarks: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    joint_landmarks: dict[str, dict[str, float]] = field(default_factory=dict)
+    posedirs: Tensor | None = None
+    _rest: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors live."""
+        return self.v_template.device
+
+    def to(self, *args: torch.device | torch.dtype | str) -> "BodyModel":
+        """The same body on another device or in another precision (faces stay integers)."""
+        device = self.v_template.to(*args).device
+        return BodyModel(
+            self.name,
+            self.v_template.to(*args),
+            self.shapedirs.to(*args),
+            self.weights.to(*args),
+            self.joint_regressor.to(*args),
+            self.faces.to(device),
+            self.parents,
+            {k: (i.to(device), w.to(*args)) for k, (i, w) in self.landmarks.items()},
+            self.joint_landmarks,
+            None if self.posedirs is None else self.posedirs.to(*args),
+        )
+
+    @property
+    def rest_joints(self) -> tuple[Tensor, Tensor]:
+        """Rest joints (24, 3) at betas = 0 and their shape directions (24, 3, 10), computed once."""
+        if not self._rest:
+            self._rest["joints"] = self.joint_regressor @ self.v_template
+            self._rest["dirs"] = torch.einsum("jv,vck->jck", self.joint_regressor, self.shapedirs)
+        return self._rest["joints"], self._rest["dirs"]
+
+    def frames(self, bodies: Bodies) -> JointFrames:
+        """Kinematic chain: world rotation and place of every joint. Shapes as in `JointFrames`."""
+        joints, dirs = self.rest_joints
+        rest = joints + torch.einsum("jck,...k->...jc", dirs, bodies.betas)
+        world: list[Tensor] = []
+        places: list[Tensor] = []
+        for j, parent in enumerate(self.parents):
+            local = bodies.rotations[..., j, :, :]
+            if parent < 0:
+                world.append(local)
+                places.append(rest[..., j, :] + bodies.translation)
+                continue
+            bone = (rest[..., j, :] - rest[..., parent, :])[..., None]
+            world.append(world[parent] @ local)
+            places.append(places[parent] + (world[parent] @ bone)[..., 0])
+        return JointFrames(torch.stack(world, -3), torch.stack(places, -2), rest)
+
+    def joints(self, bodies: Bodies) -> Tensor:
+        """Joint positions (..., 24, 3) in metres; cost: the kinematic chain."""
+        return self.frames(bodies).positions
+
+    def points(self, bodies: Bodies, points: BodyPoints) -> Tensor:
+        """Chosen points (..., K, 3) in metres; cost: the chain and K small sums, no mesh."""
+        frames = self.frames(bodies)
+        offsets = points.offsets + torch.einsum("kjcb,...b->...kjc", points.offset_dirs, bodies.betas)
+        if points.pose_dirs is not None:
+            offsets = offsets + torch.einsum("kjcp,...p->...kjc", points.pose_dirs, self._feature(bodies))
+        return torch.einsum("...jab,...kjb->...ka", frames.rotations, offsets) + torch.einsum(
+            "kj,...ja->...ka", points.joint_weights, frames.positions
+        )
+
+    def rest_vertices(self, betas: Tensor) -> Tensor:
+        """Shaped, unposed mesh (..., V, 3)."""
+        return self.v_template + torch.einsum("vck,...k->...vc", self.shapedirs, betas)
+
+    def vertices(self, bodies: Bodies) -> Tensor:
+        """The whole mesh (..., V, 3) in metres."""
+        frames = self.frames(bodies)
+        rest = self.rest_vertices(bodies.betas)
+        if self.posedirs is not None:
+            rest = rest + torch.einsum("vcp,...p->...vc", self.posedirs, self._feature(bodies))
+        shift = frames.positions - (frames.rotations @ frames.rest[..., None])[..., 0]
+        transforms = torch.cat([frames.rotations, shift[..., None]], -1)
+        blended = (self.weights @ transforms.flatten(-2)).unflatten(-1, (3, 4))
+        return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+
+    @staticmethod
+    def _feature(bodies: Bodies) -> Tensor:
+        """SMPL's pose feature (..., 207): R_1..R_23 minus identity, row-major."""
+        eye = torch.eye(3, dtype=bodies.rotations.dtype, device=bodies.rotations.device)
+        return (bodies.rotations[..., 1:, :, :] - eye).flatten(-3)
+
+    def vertex_points(self, names: tuple[str, ...], regressor: Tensor) -> BodyPoints:
+        """Points that are weighted sums of vertices: regressor (K, V), rows summing to 1."""
+        joints, dirs = self.rest_joints
+        used = regressor.abs().sum(0).nonzero()[:, 0]
+        share = torch.einsum("kv,vj->kvj", regressor[:, used], self.weights[used])
+        c = share.sum(1)
+        offsets = torch.einsum("kvj,vc->kjc", share, self.v_template[used]) - c[..., None] * joints
+        dirs = torch.einsum("kvj,vcb->kjcb", share, self.shapedirs[used]) - c[..., None, None] * dirs
+        pose = None
+        if self.posedirs is not None:
+            pose = torch.einsum("kvj,vcp->kjcp", share, self.posedirs[used])
+        return BodyPoints(names, c, offsets, dirs, pose)
+
+    def joint_points(self, names: tuple[str, ...], mixtures: list[dict[str, float]]) -> BodyPoints:
+        """Weighted means of kinematic joints: one {joint name: weight} a point, weights summing to 1."""
+        like = self.v_template
+        c = like.new_zeros(len(names), 24)
+        for row, mixture in enumerate(mixtures):
+            for joint, weight in mixture.items():
+                c[row, SMPL_JOINTS.index(joint)] = weight
+        pose = None if self.posedirs is None else like.new_zeros(len(names), 24, 3, 207)
+        zeros = like.new_zeros(len(names), 24, 3, 10)
+        return BodyPoints(names, c, zeros[..., 0], zeros, pose)
+
+    def has(self, name: str) -> bool:
+        """Whether the body knows where this landmark lies."""
+        return name in SMPL_JOINTS or name in self.landmarks or name in self.joint_landmarks
+
+    def landmark_points(self, names: tuple[str, ...]) -> BodyPoints:
+        """Joints and landmarks by name.
+
+        Raises:
+            KeyError: naming the landmarks that this body lacks.
+        """
+        missing = [n for n in names if not self.has(n)]
+        if missing:
+            raise KeyError(f"body {self.name!r} has no landmarks {missing}")
+        parts = []
+        for name in names:
+            if name in self.landmarks:
+                index, weight = self.landmarks[name]
+                row = torch.zeros_like(self.joint_regressor[:1])
+                row[0, index] = weight
+                parts.append(self.vertex_points((name,), row))
+            else:
+                parts.append(self.joint_points((name,), [self.joint_landmarks.get(name, {name: 1.0})]))
+        return BodyPoints.cat(parts)
+
+    def keypoints(self, skeleton: Skeleton) -> tuple[BodyPoints, Tensor]:
+        """A skeleton's points and a bool mask (K,) of those this body has; the others follow the pelvis."""
+        mask = torch.tensor([self.has(n) for n in skeleton.keypoints], device=self.device)
+        names = tuple(n if self.has(n) else "pelvis" for n in skeleton.keypoints)
+        return self.landmark_points(names), mask

@@ -1,0 +1,33 @@
+"""Rotations, cameras, boxes and crops, Procrustes. Knows nothing of bodies."""
+
+from bodyloop.geometry.boxes import CropTransform, keypoint_boxes, square_boxes
+from bodyloop.geometry.cameras import Camera, WeakPerspective, default_focal
+from bodyloop.geometry.procrustes import Similarity, align_rigid, align_similarity
+from bodyloop.geometry.rotations import (
+    axis_angle_to_rotmat,
+    geodesic_distance,
+    mirror_rotmat,
+    rot6d_to_rotmat,
+    rotmat_to_axis_angle,
+    rotmat_to_rot6d,
+    spin_rot6d_to_rotmat,
+)
+
+__all__ = [
+    "Camera",
+    "CropTransform",
+    "Similarity",
+    "WeakPerspective",
+    "align_rigid",
+    "align_similarity",
+    "axis_angle_to_rotmat",
+    "default_focal",
+    "geodesic_distance",
+    "keypoint_boxes",
+    "mirror_rotmat",
+    "rot6d_to_rotmat",
+    "rotmat_to_axis_angle",
+    "rotmat_to_rot6d",
+    "spin_rot6d_to_rotmat",
+    "square_boxes",
+]
