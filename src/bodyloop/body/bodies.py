@@ -1,6 +1,7 @@
 """`Bodies`: posed people, the currency of the whole package."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ class Bodies:
     def __getitem__(self, index: int | slice | Tensor) -> "Bodies":
         return Bodies(self.rotations[index], self.betas[index], self.translation[index])
 
-    def to(self, *args: torch.device | torch.dtype | str) -> "Bodies":
+    def to(self, *args: Any) -> "Bodies":
         """The same bodies on another device or in another precision."""
         return Bodies(self.rotations.to(*args), self.betas.to(*args), self.translation.to(*args))
 

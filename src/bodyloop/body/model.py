@@ -5,6 +5,7 @@ from the paper; no third-party body code.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class BodyModel:
         """Where the tensors live."""
         return self.v_template.device
 
-    def to(self, *args: torch.device | torch.dtype | str) -> "BodyModel":
+    def to(self, *args: Any) -> "BodyModel":
         """The same body on another device or in another precision (faces stay integers)."""
         device = self.v_template.to(*args).device
         return BodyModel(

@@ -11,6 +11,7 @@ follow from the kinematic chain alone. Kinematic joints are the case c = one-hot
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ class BodyPoints:
     def __len__(self) -> int:
         return len(self.names)
 
-    def to(self, *args: torch.device | torch.dtype | str) -> "BodyPoints":
+    def to(self, *args: Any) -> "BodyPoints":
         """The same points on another device or in another precision."""
         return BodyPoints(
             self.names,

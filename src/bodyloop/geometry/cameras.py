@@ -5,6 +5,7 @@ centre of an image of width W lies at (W - 1) / 2.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ class Camera:
             (int(width), int(height)),
         )
 
-    def to(self, *args: torch.device | torch.dtype | str) -> "Camera":
+    def to(self, *args: Any) -> "Camera":
         """The same camera on another device or in another precision."""
         return Camera(self.focal.to(*args), self.center.to(*args), self.size)
 
