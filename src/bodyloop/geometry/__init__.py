@@ -12,6 +12,7 @@ from bodyloop.geometry.rotations import (
     rotmat_to_rot6d,
     spin_rot6d_to_rotmat,
 )
+from bodyloop.geometry.translation import solve_translation
 
 __all__ = [
     "Camera",
@@ -28,6 +29,7 @@ __all__ = [
     "rot6d_to_rotmat",
     "rotmat_to_axis_angle",
     "rotmat_to_rot6d",
+    "solve_translation",
     "spin_rot6d_to_rotmat",
     "square_boxes",
 ]

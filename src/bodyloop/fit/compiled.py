@@ -1,0 +1,519 @@
+"""The second-order solver, compiled: one Levenberg-Marquardt loop a person, people spread over the cores.
+
+Same algorithm as `bodyloop.fit.batched` (tested against each other); this one needs no batch to be fast. See
+`bodyloop.fit.problem` for the energy and `bodyloop.fit.batched` for the derivation of the Jacobians.
+"""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from bodyloop.fit.schedule import (
+    ACCEPT_FACTOR,
+    DAMPING_MAX,
+    DAMPING_MIN,
+    DAMPING_START,
+    MIN_DEPTH,
+    REJECT_FACTOR,
+    TOLERANCE,
+)
+
+N_POSE, N_BETAS = 72, 10
+SIZE = N_POSE + N_BETAS + 3  # unknowns: global orientation and body pose, betas, translation
+_BETAS, _TRANS = N_POSE, N_POSE + N_BETAS
+_MAX_EXP = 20.0  # exp(s theta) is capped: a joint two turns round would overflow
+
+_jit = njit(cache=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"}, nogil=True)
+
+
+@_jit
+def _rotation(x: float, y: float, z: float, out: np.ndarray) -> None:
+    """Rodrigues' formula."""
+    angle2 = x * x + y * y + z * z
+    angle = math.sqrt(angle2)
+    if angle < 1e-4:
+        a, b = 1 - angle2 / 6, 0.5 - angle2 / 24
+    else:
+        a, b = math.sin(angle) / angle, (1 - math.cos(angle)) / angle2
+    out[0, 0], out[0, 1], out[0, 2] = 1 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y
+    out[1, 0], out[1, 1], out[1, 2] = b * x * y + a * z, 1 - b * (x * x + z * z), b * y * z - a * x
+    out[2, 0], out[2, 1], out[2, 2] = b * x * z - a * y, b * y * z + a * x, 1 - b * (x * x + y * y)
+
+
+@_jit
+def _right_jacobian(x: float, y: float, z: float, out: np.ndarray) -> None:
+    """J with exp(theta + d) = exp(theta) exp(J d) to first order in d."""
+    angle2 = x * x + y * y + z * z
+    angle = math.sqrt(angle2)
+    if angle < 1e-4:
+        a, b = 0.5 - angle2 / 24, 1 / 6 - angle2 / 120
+    else:
+        a, b = (1 - math.cos(angle)) / angle2, (angle - math.sin(angle)) / (angle2 * angle)
+    out[0, 0], out[0, 1], out[0, 2] = 1 - b * (y * y + z * z), b * x * y + a * z, b * x * z - a * y
+    out[1, 0], out[1, 1], out[1, 2] = b * x * y - a * z, 1 - b * (x * x + z * z), b * y * z + a * x
+    out[2, 0], out[2, 1], out[2, 2] = b * x * z + a * y, b * y * z - a * x, 1 - b * (x * x + y * y)
+
+
+@_jit
+def _chain(local, betas, trans, joints, joint_dirs, parents, world, place):
+    """Forward kinematics: world rotations (24, 3, 3) and places (24, 3) from local rotations."""
+    rest = np.empty((24, 3))
+    for j in range(24):
+        for c in range(3):
+            s = joints[j, c]
+            for b in range(N_BETAS):
+                s += joint_dirs[j, c, b] * betas[b]
+            rest[j, c] = s
+    for c in range(3):
+        place[0, c] = rest[0, c] + trans[c]
+        for d in range(3):
+            world[0, c, d] = local[0, c, d]
+    for j in range(1, 24):
+        p = parents[j]
+        x, y, z = rest[j, 0] - rest[p, 0], rest[j, 1] - rest[p, 1], rest[j, 2] - rest[p, 2]
+        for c in range(3):
+            wx, wy, wz = world[p, c, 0], world[p, c, 1], world[p, c, 2]
+            place[j, c] = place[p, c] + wx * x + wy * y + wz * z
+            for d in range(3):
+                world[j, c, d] = wx * local[j, 0, d] + wy * local[j, 1, d] + wz * local[j, 2, d]
+
+
+@_jit
+def _locals(root, theta, local):
+    """Local rotations (24, 3, 3) from the global orientation and the 69 numbers of the body pose."""
+    local[0] = root
+    for j in range(23):
+        _rotation(theta[3 * j], theta[3 * j + 1], theta[3 * j + 2], local[j + 1])
+
+
+@_jit
+def _anchor_places(local, betas, world, place, points, spots):
+    """Places of all points' pieces c P_j + R_j o (A, 3), in the world."""
+    _, joint, share, offset, offset_dirs, pose_dirs = points
+    with_pose = pose_dirs.shape[2] > 0
+    feature = np.empty(207)
+    if with_pose:
+        for j in range(23):
+            for c in range(3):
+                for d in range(3):
+                    feature[9 * j + 3 * c + d] = local[j + 1, c, d] - (1.0 if c == d else 0.0)
+    o = np.empty(3)
+    for a in range(len(joint)):
+        j = joint[a]
+        for c in range(3):
+            s = offset[a, c]
+            for b in range(N_BETAS):
+                s += offset_dirs[a, c, b] * betas[b]
+            if with_pose:
+                for b in range(207):
+                    s += pose_dirs[a, c, b] * feature[b]
+            o[c] = s
+        for c in range(3):
+            spots[a, c] = (
+                share[a] * place[j, c] + world[j, c, 0] * o[0] + world[j, c, 1] * o[1] + world[j, c, 2] * o[2]
+            )
+
+
+@_jit
+def _prior_energy(theta, means, factors, offsets):
+    """Nearest mode and its energy (`GaussianMixture.nearest_mode_energy`)."""
+    best, mode = np.inf, 0
+    d = np.empty(69)
+    y = np.empty(69)
+    for m in range(len(means)):
+        for i in range(69):
+            d[i] = theta[i] - means[m, i]
+            y[i] = 0.0
+        for i in range(69):
+            row, di = factors[m, i], d[i]
+            for j in range(i + 1):
+                y[j] += row[j] * di
+        s = 0.0
+        for i in range(69):
+            s += y[i] * y[i]
+        value = 0.5 * s - offsets[m]
+        if value < best:
+            best, mode = value, m
+    return best, mode
+
+
+@_jit
+def _energy(
+    theta,
+    betas,
+    trans,
+    spots,
+    points,
+    target,
+    weight,
+    focal,
+    prior,
+    bend_index,
+    bend_sign,
+    anchor,
+    lam,
+    depth0,
+):
+    """E of the present state (see `bodyloop.fit.problem`), and the nearest mode."""
+    pose_w, bend_w, shape_w, sigma, anchor_w, depth_w, whole = lam
+    first = points[0]
+    sigma2 = sigma * sigma
+    total = 0.0
+    for k in range(len(target)):
+        if weight[k] == 0.0:
+            continue
+        x, y, z = 0.0, 0.0, 0.0
+        for a in range(first[k], first[k + 1]):
+            x += spots[a, 0]
+            y += spots[a, 1]
+            z += spots[a, 2]
+        if z < MIN_DEPTH:
+            return np.inf, 0
+        u = focal[0] * x / z - target[k, 0]
+        v = focal[1] * y / z - target[k, 1]
+        total += weight[k] * sigma2 * (u * u / (sigma2 + u * u) + v * v / (sigma2 + v * v))
+    if whole == 0.0:
+        ratio = trans[2] / depth0 - 1
+        return total + depth_w * ratio * ratio, 0
+    pose, mode = _prior_energy(theta, prior[0], prior[1], prior[3])
+    total += pose_w * pose
+    for i in range(len(bend_index)):
+        total += bend_w * math.exp(min(2 * bend_sign[i] * theta[bend_index[i]], 2 * _MAX_EXP))
+    for b in range(N_BETAS):
+        total += shape_w * betas[b] * betas[b]
+    if anchor_w > 0.0:
+        for i in range(69):
+            d = (theta[i] - anchor[0, i]) / anchor[1, i]
+            total += anchor_w * d * d
+    return total, mode
+
+
+@_jit
+def _normal_equations(
+    theta, world, place, spots, body, points, target, weight, focal, lam, hessian, gradient
+):
+    """Add the keypoints' half gradient and Gauss-Newton half Hessian (lower triangle)."""
+    _, joint_dirs, parents = body
+    first, joint, share, _, offset_dirs, _ = points
+    sigma2, whole = lam[3] * lam[3], lam[6]
+    place_dirs = np.empty((24, 3, N_BETAS))
+    right = np.empty((24, 3, 3))
+    if whole != 0.0:
+        place_dirs[0] = joint_dirs[0]
+        for j in range(1, 24):
+            p = parents[j]
+            for c in range(3):
+                wx, wy, wz = world[p, c, 0], world[p, c, 1], world[p, c, 2]
+                for b in range(N_BETAS):
+                    place_dirs[j, c, b] = (
+                        place_dirs[p, c, b]
+                        + wx * (joint_dirs[j, 0, b] - joint_dirs[p, 0, b])
+                        + wy * (joint_dirs[j, 1, b] - joint_dirs[p, 1, b])
+                        + wz * (joint_dirs[j, 2, b] - joint_dirs[p, 2, b])
+                    )
+            _right_jacobian(theta[3 * j - 3], theta[3 * j - 2], theta[3 * j - 1], right[j])
+    sums = np.zeros((24, 4))  # per joint: the part of the point that hangs on it, and its share
+    touched = np.zeros(24, np.bool_)
+    columns = np.empty(SIZE, np.int64)
+    row_u, row_v = np.empty(SIZE), np.empty(SIZE)
+    turn = np.empty((3, 3))
+    point_dirs = np.empty((3, N_BETAS))
+    for k in range(len(target)):
+        if weight[k] == 0.0:
+            continue
+        sums[:] = 0.0
+        touched[:] = False
+        x, y, z = 0.0, 0.0, 0.0
+        for a in range(first[k], first[k + 1]):
+            sx, sy, sz = spots[a, 0], spots[a, 1], spots[a, 2]
+            x += sx
+            y += sy
+            z += sz
+            i = joint[a] if whole != 0.0 else -1
+            while i >= 0:
+                touched[i] = True
+                sums[i, 0] += sx
+                sums[i, 1] += sy
+                sums[i, 2] += sz
+                sums[i, 3] += share[a]
+                i = parents[i]
+        if whole == 0.0:
+            touched[0] = True
+            sums[0, 0], sums[0, 1], sums[0, 2], sums[0, 3] = x, y, z, 1.0
+        fu, fv = focal[0] / z, focal[1] / z
+        xz, yz = x / z, y / z
+        u = focal[0] * xz - target[k, 0]
+        v = focal[1] * yz - target[k, 1]
+        # iteratively reweighted least squares: rho'(r) / 2r
+        du, dv = sigma2 / (sigma2 + u * u), sigma2 / (sigma2 + v * v)
+        wu, wv = weight[k] * du * du, weight[k] * dv * dv
+        n = 0
+        for i in range(24):
+            if not touched[i]:
+                continue
+            lx = sums[i, 0] - sums[i, 3] * place[i, 0]
+            ly = sums[i, 1] - sums[i, 3] * place[i, 1]
+            lz = sums[i, 2] - sums[i, 3] * place[i, 2]
+            if lx * lx + ly * ly + lz * lz < 1e-12:
+                continue
+            for c in range(3):  # axis c of joint i in the world, crossed with the lever
+                ax, ay, az = world[i, 0, c], world[i, 1, c], world[i, 2, c]
+                turn[0, c] = ay * lz - az * ly
+                turn[1, c] = az * lx - ax * lz
+                turn[2, c] = ax * ly - ay * lx
+            for c in range(3):
+                if i == 0:
+                    tx, ty, tz = turn[0, c], turn[1, c], turn[2, c]
+                else:
+                    j0, j1, j2 = right[i, 0, c], right[i, 1, c], right[i, 2, c]
+                    tx = turn[0, 0] * j0 + turn[0, 1] * j1 + turn[0, 2] * j2
+                    ty = turn[1, 0] * j0 + turn[1, 1] * j1 + turn[1, 2] * j2
+                    tz = turn[2, 0] * j0 + turn[2, 1] * j1 + turn[2, 2] * j2
+                columns[n] = 3 * i + c
+                row_u[n] = fu * (tx - xz * tz)
+                row_v[n] = fv * (ty - yz * tz)
+                n += 1
+        if whole != 0.0:
+            point_dirs[:] = 0.0
+            for a in range(first[k], first[k + 1]):
+                j = joint[a]
+                for c in range(3):
+                    wx, wy, wz = world[j, c, 0], world[j, c, 1], world[j, c, 2]
+                    for b in range(N_BETAS):
+                        point_dirs[c, b] += (
+                            share[a] * place_dirs[j, c, b]
+                            + wx * offset_dirs[a, 0, b]
+                            + wy * offset_dirs[a, 1, b]
+                            + wz * offset_dirs[a, 2, b]
+                        )
+            for b in range(N_BETAS):
+                columns[n] = _BETAS + b
+                row_u[n] = fu * (point_dirs[0, b] - xz * point_dirs[2, b])
+                row_v[n] = fv * (point_dirs[1, b] - yz * point_dirs[2, b])
+                n += 1
+        columns[n], columns[n + 1], columns[n + 2] = _TRANS, _TRANS + 1, _TRANS + 2
+        row_u[n], row_u[n + 1], row_u[n + 2] = fu, 0.0, -fu * xz
+        row_v[n], row_v[n + 1], row_v[n + 2] = 0.0, fv, -fv * yz
+        n += 3
+        for a in range(n):
+            gu, gv = wu * row_u[a], wv * row_v[a]
+            row = hessian[columns[a]]
+            gradient[columns[a]] += gu * u + gv * v
+            for b in range(a + 1):
+                row[columns[b]] += gu * row_u[b] + gv * row_v[b]
+
+
+@_jit
+def _add_priors(
+    theta, betas, trans, mode, prior, bend_index, bend_sign, anchor, lam, depth0, hessian, gradient
+):
+    """Start the system with the terms that do not see the image."""
+    pose_w, bend_w, shape_w, _, anchor_w, depth_w, whole = lam
+    if whole == 0.0:
+        hessian[:] = 0.0
+        gradient[:] = 0.0
+        hessian[_TRANS + 2, _TRANS + 2] = depth_w / (depth0 * depth0)
+        gradient[_TRANS + 2] = depth_w * (trans[2] / depth0 - 1) / depth0
+        return
+    means, _, precisions, _ = prior
+    half = 0.5 * pose_w
+    hessian[:3, :3] = 0.0
+    gradient[:3] = 0.0
+    d = theta - means[mode]
+    for i in range(69):
+        source, row, s = precisions[mode, i], hessian[3 + i], 0.0
+        for j in range(69):
+            s += source[j] * d[j]
+        for j in range(i + 1):
+            row[3 + j] = half * source[j]
+        row[0], row[1], row[2] = 0.0, 0.0, 0.0
+        gradient[3 + i] = half * s
+    for i in range(N_POSE, SIZE):
+        for j in range(i + 1):
+            hessian[i, j] = 0.0
+        gradient[i] = 0.0
+    for i in range(len(bend_index)):
+        exponent = bend_sign[i] * theta[bend_index[i]]
+        square = bend_w * math.exp(min(2 * exponent, 2 * _MAX_EXP))
+        gradient[3 + bend_index[i]] += square * bend_sign[i]
+        hessian[3 + bend_index[i], 3 + bend_index[i]] += square
+    for b in range(N_BETAS):
+        gradient[_BETAS + b] = shape_w * betas[b]
+        hessian[_BETAS + b, _BETAS + b] = shape_w
+    if anchor_w > 0.0:
+        for i in range(69):
+            inverse = anchor_w / (anchor[1, i] * anchor[1, i])
+            gradient[3 + i] += inverse * (theta[i] - anchor[0, i])
+            hessian[3 + i, 3 + i] += inverse
+
+
+@_jit
+def _solve(hessian, gradient, damping, free, factor, step):
+    """step = -(H + damping diag H)^-1 g over the free unknowns, by Cholesky; False if not positive."""
+    n = len(free)
+    for i in range(n):
+        row, source = factor[i], hessian[free[i]]
+        for j in range(i + 1):
+            row[j] = source[free[j]]
+        row[i] += damping * row[i] + 1e-9
+        for j in range(i):
+            other = factor[j]
+            s = 0.0
+            for k in range(j):
+                s += row[k] * other[k]
+            row[j] = (row[j] - s) * factor[j, j]
+        s = 0.0
+        for k in range(i):
+            s += row[k] * row[k]
+        pivot = row[i] - s
+        if not pivot > 0.0:
+            return False
+        row[i] = 1 / math.sqrt(pivot)  # the inverse of the diagonal is kept: it is all that is needed
+    for i in range(n):
+        row = factor[i]
+        s = -gradient[free[i]]
+        for k in range(i):
+            s -= row[k] * step[k]
+        step[i] = s * row[i]
+    for i in range(n - 1, -1, -1):
+        step[i] *= factor[i, i]
+        for k in range(i):
+            step[k] -= factor[i, k] * step[i]
+    return True
+
+
+@_jit
+def _fit_stage(
+    root,
+    theta,
+    betas,
+    trans,
+    body,
+    points,
+    target,
+    weight,
+    focal,
+    prior,
+    bend_index,
+    bend_sign,
+    anchor,
+    lam,
+    steps,
+):
+    """Minimise one stage's energy in place; returns the energy and the number of iterations."""
+    whole = lam[6] != 0.0
+    depth0 = trans[2]
+    hessian, gradient = np.empty((SIZE, SIZE)), np.empty(SIZE)
+    factor, step = np.empty((SIZE, SIZE)), np.empty(SIZE)
+    local, world, place = np.empty((24, 3, 3)), np.empty((24, 3, 3)), np.empty((24, 3))
+    spots = np.empty((len(points[1]), 3))
+    turn = np.empty((3, 3))
+    if whole:
+        free = np.arange(SIZE)
+    else:
+        free = np.array([0, 1, 2, _TRANS, _TRANS + 1, _TRANS + 2])
+    new_theta, new_betas, new_trans, new_root = theta.copy(), betas.copy(), trans.copy(), root.copy()
+    _locals(root, theta, local)
+    _chain(local, betas, trans, body[0], body[1], body[2], world, place)
+    _anchor_places(local, betas, world, place, points, spots)
+    energy, mode = _energy(
+        theta,
+        betas,
+        trans,
+        spots,
+        points,
+        target,
+        weight,
+        focal,
+        prior,
+        bend_index,
+        bend_sign,
+        anchor,
+        lam,
+        depth0,
+    )
+    if not energy < np.inf:
+        return energy, 0
+    damping = DAMPING_START
+    fresh = True
+    done = 0
+    for done in range(1, steps + 1):
+        if fresh:
+            _add_priors(
+                theta,
+                betas,
+                trans,
+                mode,
+                prior,
+                bend_index,
+                bend_sign,
+                anchor,
+                lam,
+                depth0,
+                hessian,
+                gradient,
+            )
+            _normal_equations(
+                theta, world, place, spots, body, points, target, weight, focal, lam, hessian, gradient
+            )
+            fresh = False
+        accepted = False
+        if _solve(hessian, gradient, damping, free, factor, step):
+            _rotation(step[0], step[1], step[2], turn)
+            new_root[:] = root @ turn
+            offset = 3
+            if whole:
+                for i in range(69):
+                    new_theta[i] = theta[i] + step[3 + i]
+                for b in range(N_BETAS):
+                    new_betas[b] = betas[b] + step[_BETAS + b]
+                offset = _TRANS
+            for c in range(3):
+                new_trans[c] = trans[c] + step[offset + c]
+            _locals(new_root, new_theta, local)
+            _chain(local, new_betas, new_trans, body[0], body[1], body[2], world, place)
+            _anchor_places(local, new_betas, world, place, points, spots)
+            new_energy, new_mode = _energy(
+                new_theta, new_betas, new_trans, spots, points, target, weight, focal,
+                prior, bend_index, bend_sign, anchor, lam, depth0,
+            )  # fmt: skip
+            accepted = new_energy < energy
+        if accepted:
+            small = energy - new_energy < TOLERANCE * energy
+            root[:], theta[:], betas[:], trans[:] = new_root, new_theta, new_betas, new_trans
+            energy, mode, fresh = new_energy, new_mode, True
+            damping = max(damping * ACCEPT_FACTOR, DAMPING_MIN)
+            if small:
+                break
+        else:
+            damping *= REJECT_FACTOR
+            if damping > DAMPING_MAX:
+                break
+    return energy, done
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def fit_people(
+    root, theta, betas, trans, body, points, target, weight, torso, focal, prior, bend_index, bend_sign,
+    anchor, anchor_scale, stages, steps, energies, iterations,
+):  # fmt: skip
+    """Fit people in parallel, in place. Arrays as `bodyloop.fit.solve.solve_compiled` lays them out."""
+    for p in prange(len(root)):
+        own = np.empty((2, 69))
+        own[0] = anchor[p]
+        own[1] = anchor_scale
+        total = 0
+        energy = np.inf
+        for s in range(len(stages)):
+            lam = (
+                stages[s, 0], stages[s, 1], stages[s, 2], stages[s, 3], stages[s, 4], stages[s, 5], stages[s, 6],
+            )  # fmt: skip
+            chosen = weight[p] if stages[s, 6] != 0.0 else torso[p]
+            energy, count = _fit_stage(
+                root[p], theta[p], betas[p], trans[p], body, points, target[p], chosen, focal[p], prior,
+                bend_index, bend_sign, own, lam, steps[s],
+            )  # fmt: skip
+            total += count
+        energies[p] = energy
+        iterations[p] = total

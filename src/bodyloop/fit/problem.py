@@ -1,0 +1,112 @@
+"""What the solvers are given: the weights of the energy, and the batch of people in solver units.
+
+The energy of one person, SMPLify's (Bogo et al. 2016, eq. 1-5) with SPIN's constants (Kolotouros et al. 2019,
+eq. 2 and the released settings), over pose theta, betas and translation:
+
+    E =   sum_k conf_k^2 rho_sigma(r_k)                     robust reprojection
+        + pose^2   min_m (1/2 (theta - mu_m)^T P_m (theta - mu_m) - log g_m)   mixture, nearest mode
+        + bend^2   sum_i exp(s_i theta_i)^2                 elbows and knees that bend the wrong way
+        + shape^2  |betas|^2
+        + anchor^2 sum_i ((theta_i - a_i) / d_i)^2          optional: stay near the start (a lifter's pose)
+
+r_k is the reprojection error in pixels of a 224-pixel crop of the person's box, so that the balance of the
+terms does not depend on the image's resolution, and rho_sigma(x) = sigma^2 x^2 / (sigma^2 + x^2) per
+coordinate (Geman-McClure).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bodyloop.body import BodyModel, BodyPoints
+from bodyloop.evidence import Evidence
+from bodyloop.geometry import Camera
+
+CROP = 224.0
+"""Side in pixels of the crop in which residuals are measured (SPIN's image size)."""
+
+BEND_INDEX = (52, 55, 9, 12)
+"""Left elbow y, right elbow y, left knee x, right knee x in the 69 numbers of the body pose.
+
+SPIN's 55, 58, 12, 15 in the 72 numbers with the global orientation."""
+BEND_SIGN = (1.0, -1.0, -1.0, -1.0)
+
+
+@dataclass(frozen=True)
+class EnergyWeights:
+    """Weights of the energy's terms, before squaring.
+
+    The defaults are SPIN's: mixture 4.78, bending 15.2, shape 5, sigma 100 crop pixels.
+    """
+
+    pose: float = 4.78
+    bend: float = 15.2
+    shape: float = 5.0
+    sigma: float = 100.0
+    anchor: float = 0.0
+
+
+@dataclass(frozen=True)
+class FitProblem:
+    """A batch of B people with K keypoints, in solver units (224-pixel crops).
+
+    Attributes:
+        points: the K body points.
+        target: (B, K, 2) keypoints relative to the principal point, in crop pixels.
+        weight: (B, K) squared confidence; 0 = unseen.
+        focal: (B, 2) focal lengths in crop pixels.
+        scale: (B,) crop pixels per image pixel.
+        anchor: (B, 69) axis-angle pose to stay near, if the weights ask for it.
+        anchor_scale: (69,) radians, d of the energy.
+    """
+
+    points: BodyPoints
+    target: Tensor
+    weight: Tensor
+    focal: Tensor
+    scale: Tensor
+    anchor: Tensor | None = None
+    anchor_scale: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, index: slice | Tensor) -> "FitProblem":
+        return FitProblem(
+            self.points,
+            self.target[index],
+            self.weight[index],
+            self.focal[index],
+            self.scale[index],
+            None if self.anchor is None else self.anchor[index],
+            self.anchor_scale,
+        )
+
+    @classmethod
+    def build(cls, body: BodyModel, evidence: Evidence, camera: Camera) -> "FitProblem":
+        """From evidence in image pixels and the camera (one for all, or one a person)."""
+        points, known = body.keypoints(evidence.skeleton)
+        n = len(evidence)
+        side = (evidence.boxes[:, 2:] - evidence.boxes[:, :2]).amax(-1)
+        scale = CROP / torch.where(torch.isfinite(side), side, CROP).clamp_min(1.0)
+        camera = camera if camera.focal.dim() > 1 else camera.expand(n)
+        target = (evidence.keypoints - camera.center[:, None]) * scale[:, None, None]
+        weight = evidence.confidence.square() * known
+        return cls(points, target, weight, camera.focal * scale[:, None], scale)
+
+    def to(self, dtype: torch.dtype, device: torch.device | str | None = None) -> "FitProblem":
+        """In another precision, or on another device."""
+
+        def cast(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.to(dtype=dtype, device=device)
+
+        return FitProblem(
+            self.points.to(device or self.target.device, dtype),
+            self.target.to(dtype=dtype, device=device),
+            self.weight.to(dtype=dtype, device=device),
+            self.focal.to(dtype=dtype, device=device),
+            self.scale.to(dtype=dtype, device=device),
+            cast(self.anchor),
+            cast(self.anchor_scale),
+        )

@@ -1,0 +1,161 @@
+"""One call for both solvers: choose the back end, lay out the arrays, chunk large batches."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bodyloop.body import Bodies, BodyModel
+from bodyloop.fit.problem import BEND_INDEX, BEND_SIGN, FitProblem
+from bodyloop.fit.schedule import Stage
+from bodyloop.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
+from bodyloop.priors.gmm import GaussianMixture
+
+Backend = Literal["auto", "compiled", "batched"]
+
+TORSO = frozenset(f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "hip", "hip_extra"))
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Minimised people.
+
+    Attributes:
+        bodies: B people in the camera frame.
+        energy: (B,) final energy of the last stage; infinite where a start had a keypoint behind the camera.
+        iterations: (B,) Levenberg-Marquardt iterations over all stages.
+    """
+
+    bodies: Bodies
+    energy: Tensor
+    iterations: Tensor
+
+
+def torso_weight(problem: FitProblem, fewest: int = 3) -> Tensor:
+    """Weights (B, K) of the first stage: the torso's keypoints, or all where fewer than `fewest` are seen."""
+    inside = torch.tensor([name in TORSO for name in problem.points.names], device=problem.weight.device)
+    enough = ((problem.weight > 0) & inside).sum(-1, keepdim=True) >= fewest
+    return torch.where(enough, problem.weight * inside, problem.weight)
+
+
+def solve(
+    body: BodyModel,
+    problem: FitProblem,
+    prior: GaussianMixture,
+    start: Bodies,
+    stages: tuple[Stage, ...],
+    backend: Backend = "auto",
+    chunk: int = 1024,
+) -> Solution:
+    """Minimise the energy of every person from its start.
+
+    Args:
+        body, problem, prior: what defines the energy.
+        start: B people in the camera frame, in front of the camera.
+        stages: minimised one after the other.
+        backend: "compiled" (numba, one loop a person), "batched" (tensors), or "auto": batched where the
+            body lives on a GPU, else compiled.
+        chunk: people solved at a time by the batched back end, which bounds its memory.
+
+    Raises:
+        ValueError: if the start's batch is not the problem's.
+    """
+    if start.batch_shape != (len(problem),):
+        raise ValueError(f"{len(problem)} people need as many starts, got {tuple(start.batch_shape)}")
+    if backend == "auto":
+        backend = "batched" if body.device.type == "cuda" else "compiled"
+    if backend == "compiled":
+        return _solve_compiled(body, problem, prior, start, stages)
+    from bodyloop.fit.batched import solve_batched
+
+    parts = [
+        solve_batched(body, problem[i : i + chunk], prior, start[i : i + chunk], stages)
+        for i in range(0, len(problem), chunk)
+    ]
+    return Solution(
+        Bodies.cat([p.bodies for p in parts]),
+        torch.cat([p.energy for p in parts]),
+        torch.cat([p.iterations for p in parts]),
+    )
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
+
+
+def _point_arrays(problem: FitProblem) -> tuple[np.ndarray, ...]:
+    """Points as a compressed row table: first piece of each point, then per piece joint, c, o, do/dbetas."""
+    points = problem.points
+    used = (points.joint_weights.abs() > 1e-7) | (points.offsets.abs().amax(-1) > 1e-7)
+    rows, joints = used.nonzero(as_tuple=True)
+    first = np.zeros(len(points) + 1, np.int64)
+    np.cumsum(used.sum(1).cpu().numpy(), out=first[1:])
+    pose = np.zeros((len(rows), 3, 0)) if points.pose_dirs is None else _array(points.pose_dirs[rows, joints])
+    return (
+        first,
+        joints.cpu().numpy(),
+        _array(points.joint_weights[rows, joints]),
+        _array(points.offsets[rows, joints]),
+        _array(points.offset_dirs[rows, joints]),
+        pose,
+    )
+
+
+def _stage_row(stage: Stage) -> list[float]:
+    w = stage.weights
+    anchor = w.anchor**2
+    return [w.pose**2, w.bend**2, w.shape**2, w.sigma, anchor, stage.depth**2, float(stage.whole)]
+
+
+def _prior_arrays(prior: GaussianMixture) -> tuple[np.ndarray, ...]:
+    return tuple(_array(x) for x in (prior.means, prior.factors, prior.precisions, prior.offsets))
+
+
+def _solve_compiled(
+    body: BodyModel, problem: FitProblem, prior: GaussianMixture, start: Bodies, stages: tuple[Stage, ...]
+) -> Solution:
+    from bodyloop.fit.compiled import fit_people
+
+    joints, dirs = body.rest_joints
+    n = len(problem)
+    root = _array(start.rotations[:, 0]).copy()
+    theta = _array(rotmat_to_axis_angle(start.rotations[:, 1:]).flatten(1)).copy()
+    betas, trans = _array(start.betas).copy(), _array(start.translation).copy()
+    energies, iterations = np.empty(n), np.empty(n, np.int64)
+    anchored = problem.anchor is not None and problem.anchor_scale is not None
+    no_anchor: Any = np.broadcast_to(np.zeros(69), (n, 69))
+    fit_people(
+        root,
+        theta,
+        betas,
+        trans,
+        (_array(joints), _array(dirs), np.array(body.parents, np.int64)),
+        _point_arrays(problem),
+        _array(problem.target),
+        _array(problem.weight),
+        _array(torso_weight(problem)),
+        _array(problem.focal),
+        _prior_arrays(prior),
+        np.array(BEND_INDEX, np.int64),
+        np.array(BEND_SIGN),
+        _array(problem.anchor)
+        if anchored and problem.anchor is not None
+        else np.ascontiguousarray(no_anchor),
+        _array(problem.anchor_scale) if anchored and problem.anchor_scale is not None else np.ones(69),
+        np.array([_stage_row(stage) for stage in stages]),
+        np.array([stage.steps for stage in stages], np.int64),
+        energies,
+        iterations,
+    )
+    like = start.betas
+    rotations = torch.empty(n, 24, 3, 3, dtype=torch.float64)
+    rotations[:, 0] = torch.from_numpy(root)
+    rotations[:, 1:] = axis_angle_to_rotmat(torch.from_numpy(theta).unflatten(1, (23, 3)))
+    bodies = Bodies(rotations, torch.from_numpy(betas), torch.from_numpy(trans))
+    return Solution(
+        bodies.to(like.device, like.dtype),
+        torch.from_numpy(energies).to(like),
+        torch.from_numpy(iterations).to(like.device),
+    )

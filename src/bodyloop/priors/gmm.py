@@ -1,0 +1,88 @@
+"""Gaussian mixture over the body pose: SMPLify's prior (Bogo et al. 2016, section 3.2).
+
+69 axis-angle numbers (23 joints without the global orientation), radians. Two energies: the exact negative
+log of the mixture (`log_sum_energy`) and SMPLify's approximation of the sum by its nearest mode
+(`nearest_mode_energy`), which is a sum of squares and hence what the second-order solver uses.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """M full-covariance Gaussians in D dimensions.
+
+    Attributes:
+        means: (M, D).
+        factors: (M, D, D) lower Cholesky factors L of the precisions, P = L L^T.
+        log_weights: (M,) log mixture weights, summing to 1 after exp.
+    """
+
+    means: Tensor
+    factors: Tensor
+    log_weights: Tensor
+
+    @property
+    def precisions(self) -> Tensor:
+        """P (M, D, D)."""
+        return self.factors @ self.factors.transpose(-1, -2)
+
+    @property
+    def offsets(self) -> Tensor:
+        """log g_m (M,): log weight plus half the log-determinant, relative to the narrowest mode.
+
+        SMPLify's ``nll_weights`` without the constant (2 pi)^(D/2).
+        """
+        half_logdet = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return self.log_weights + half_logdet - half_logdet.max()
+
+    def _components(self, pose: Tensor) -> Tensor:
+        """-log of each weighted component, up to a constant: (..., D) to (..., M)."""
+        whitened = torch.einsum("mij,...mi->...mj", self.factors, pose[..., None, :] - self.means)
+        return 0.5 * whitened.square().sum(-1) - self.offsets
+
+    def nearest_mode_energy(self, pose: Tensor) -> Tensor:
+        """min over modes (SMPLify eq. 5), (..., D) to (...)."""
+        return self._components(pose).min(-1).values
+
+    def log_sum_energy(self, pose: Tensor) -> Tensor:
+        """-log sum over modes (SMPLify eq. 4) up to the same constant, (..., D) to (...)."""
+        return -torch.logsumexp(-self._components(pose), -1)
+
+    def to(self, dtype: torch.dtype, device: torch.device | str | None = None) -> "GaussianMixture":
+        """In another precision, or on another device."""
+        return GaussianMixture(*(x.to(dtype=dtype, device=device) for x in self._tensors()))
+
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.means, self.factors, self.log_weights
+
+    def save(self, path: str | Path, metadata: dict[str, str] | None = None) -> None:
+        """Write safetensors (float32)."""
+        tensors = dict(zip(("means", "factors", "log_weights"), self._tensors(), strict=True))
+        save_file({k: v.float().contiguous() for k, v in tensors.items()}, str(path), metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "GaussianMixture":
+        """Read what `save` wrote."""
+        tensors = load_file(str(path))
+        return cls(tensors["means"], tensors["factors"], tensors["log_weights"])
+
+    @classmethod
+    def from_moments(cls, means: Tensor, covariances: Tensor, weights: Tensor) -> "GaussianMixture":
+        """From means (M, D), covariances (M, D, D) and weights (M,), as in SMPLify's ``gmm_08`` file."""
+        factors = torch.linalg.cholesky(torch.linalg.inv(covariances.double()))
+        return cls(means.double(), factors, (weights.double() / weights.sum()).log())
+
+
+@lru_cache(maxsize=1)
+def default_mixture() -> GaussianMixture:
+    """The 8-mode mixture that ships (see ``weights/gmm.md``)."""
+    with resources.as_file(resources.files("bodyloop.priors").joinpath("weights/gmm.safetensors")) as path:
+        return GaussianMixture.load(path)

@@ -1,0 +1,1 @@
+"""Training of everything that ships, as functions of a configuration."""

@@ -1,0 +1,265 @@
+"""Training of the keypoint lifter on motion capture, seen by random cameras.
+
+Every step draws poses, shapes and cameras anew, so the network never sees the same view twice: any yaw,
+pitch and roll about level, distances from close to far, 2D noise, missing keypoints, half bodies, and the
+keypoint sets that people really have.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bodyloop.body import Bodies, BodyModel, BodyPoints, get_skeleton
+from bodyloop.geometry import align_similarity, axis_angle_to_rotmat
+from bodyloop.nets.lifter import LIFTER29, Lifter, View, look_at_person
+
+SETS = ("coco17", "openpose25", "mediapipe33", "lsp14", "mpii16", "lifter29")
+_SET_SHARES = (0.3, 0.25, 0.15, 0.05, 0.05, 0.2)
+
+
+@dataclass(frozen=True)
+class LifterConfig:
+    """Everything that a training run depends on.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: people a step.
+        rate: highest learning rate (AdamW, one cycle).
+        width, blocks, dropout: of the network.
+        seed: of all random draws.
+    """
+
+    steps: int = 20000
+    batch: int = 768
+    rate: float = 1.5e-3
+    width: int = 640
+    blocks: int = 2
+    dropout: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Views:
+    """A batch of made-up observations: bodies in camera axes and their 29 keypoints.
+
+    Attributes:
+        bodies: B people, translation in front of the camera.
+        points: (B, 29, 3) metres, camera axes.
+        rays: (B, 29, 2) observed places on the plane z = 1, noisy.
+        confidence: (B, 29).
+    """
+
+    bodies: Bodies
+    points: Tensor
+    rays: Tensor
+    confidence: Tensor
+
+
+def camera_rotations(count: int, generator: torch.Generator) -> Tensor:
+    """World (y up) to camera (y down) rotations (count, 3, 3): any yaw, near level, slight roll."""
+
+    def normal(degrees: float, limit: float) -> Tensor:
+        angle = torch.randn(count, generator=generator) * math.radians(degrees)
+        return angle.clamp(-math.radians(limit), math.radians(limit))
+
+    zero = torch.zeros(count)
+    yaw = (torch.rand(count, generator=generator) * 2 - 1) * math.pi
+    pitch, roll = normal(15, 60) + math.radians(5), normal(6, 30)
+    upright = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    turns = [
+        axis_angle_to_rotmat(torch.stack(v, -1))
+        for v in ((zero, zero, roll), (pitch, zero, zero), (zero, yaw, zero))
+    ]
+    return turns[0] @ turns[1] @ upright @ turns[2]
+
+
+def draw_views(
+    pose: Tensor, body: BodyModel, points: BodyPoints, generator: torch.Generator, noise: bool = True
+) -> Views:
+    """Random shape, camera and observation for every pose (B, 72) with a y-up global orientation."""
+    count = len(pose)
+    rotations = axis_angle_to_rotmat(pose.unflatten(1, (24, 3)))
+    turn = camera_rotations(count, generator)
+    rotations = torch.cat([(turn @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
+    betas = torch.randn(count, 10, generator=generator)
+    bodies = Bodies(rotations, betas, torch.zeros(count, 3))
+    local = body.points(bodies, points)
+    middle = local.mean(1)
+    depth = torch.exp(torch.rand(count, generator=generator) * math.log(12 / 1.8) + math.log(1.8))
+    side = torch.randn(count, 2, generator=generator) * 0.25 * depth[:, None]
+    trans = torch.cat([side, depth[:, None]], 1) - middle
+    placed = local + trans[:, None]
+    bodies = Bodies(rotations, betas, trans)
+    rays = placed[..., :2] / placed[..., 2:].clamp_min(0.3)
+    return observe(bodies, placed, rays, generator, noise)
+
+
+def observe(bodies: Bodies, placed: Tensor, rays: Tensor, generator: torch.Generator, noise: bool) -> Views:
+    """Pick a keypoint set a person, hide points, add noise."""
+    count, known = len(rays), len(LIFTER29)
+    sets = torch.tensor([[name in get_or_own(s).keypoints for name in LIFTER29.keypoints] for s in SETS])
+    shares = torch.tensor(_SET_SHARES)
+    confidence = sets[torch.multinomial(shares, count, True, generator=generator)].float()
+    if not noise:
+        return Views(bodies, placed, rays, confidence)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    height = rays[..., 1] - rays[..., 1].amin(1, keepdim=True)
+    height = height / height.amax(1, keepdim=True).clamp_min(1e-6)
+    cut = 0.3 + 0.65 * uniform(count, 1)  # photos often end at the hips or knees
+    cropped = (uniform(count, 1) < 0.25) & (height > cut)
+    rate = uniform(count, 1).square() * 0.5 * (uniform(count, 1) < 0.6)
+    dropped = uniform(count, known) < rate
+    hidden = cropped | dropped
+    too_few = ((confidence > 0) & ~hidden).sum(1, keepdim=True) < 5
+    confidence = torch.where(hidden & ~too_few, 0.0, confidence)
+    doubtful = (uniform(count, 1) < 0.5) & (uniform(count, known) < 0.5)
+    confidence = confidence * torch.where(doubtful, 0.3 + 0.7 * uniform(count, known), 1.0)
+    size = look_at_person(rays, confidence > 0).size
+    spread = 0.03 * uniform(count, 1).square() * (2 - confidence.clamp_min(0.3))
+    rays = rays + torch.randn(count, known, 2, generator=generator) * (spread * size[:, None])[..., None]
+    return Views(bodies, placed, rays, confidence)
+
+
+def get_or_own(name: str):
+    """A registered skeleton, or the lifter's own."""
+    return LIFTER29 if name == LIFTER29.name else get_skeleton(name)
+
+
+def lifter_loss(
+    lifter: Lifter, views: Views, body: BodyModel, points: BodyPoints
+) -> tuple[Tensor, dict[str, float]]:
+    """L1 on root-aligned 3D points and squared error of rotation matrices, plus a little on betas."""
+    view: View = look_at_person(views.rays, views.confidence > 0)
+    rotations, betas = lifter(view, views.confidence)
+    rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
+    guess = Bodies(rotations, betas, torch.zeros_like(betas[:, :3]))
+    found = body.points(guess, points)
+    root = len(LIFTER29)  # the points are the 29 keypoints, then all joints
+    off = (found - found[:, root : root + 1]) - (views.points - views.points[:, root : root + 1])
+    position = off.abs().sum(-1).mean()
+    rotation = (rotations - views.bodies.rotations).square().sum((-1, -2)).mean()
+    shape = (betas - views.bodies.betas).square().mean()
+    loss = 5 * position + rotation + 0.05 * shape
+    return loss, {
+        "position_mm": 1000 * float(off.detach().norm(dim=-1).mean()),
+        "rotation": float(rotation.detach()),
+    }
+
+
+def all_points(body: BodyModel) -> BodyPoints:
+    """The lifter's 29 keypoints and the 24 joints."""
+    keypoints, _ = body.keypoints(LIFTER29)
+    joints, _ = body.keypoints(get_skeleton("smpl24"))
+    return BodyPoints.cat([keypoints, joints])
+
+
+@torch.no_grad()
+def lifter_error(lifter: Lifter, pose: Tensor, body: BodyModel, seed: int = 0) -> dict[str, float]:
+    """MPJPE and PA-MPJPE in mm over poses (N, 72) seen by seeded cameras with the training noise."""
+    generator = torch.Generator().manual_seed(seed)
+    points = all_points(body)
+    views = draw_points(pose, body, points, generator)
+    lifter.eval()
+    view = look_at_person(views.rays, views.confidence > 0)
+    rotations, betas = lifter(view, views.confidence)
+    rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
+    found = body.joints(Bodies(rotations, betas, torch.zeros_like(betas[:, :3])))
+    truth = body.joints(views.bodies)
+    error = (found - found[:, :1] - truth + truth[:, :1]).norm(dim=-1).mean()
+    aligned = align_similarity(found, truth).apply(found)
+    pa = (aligned - truth).norm(dim=-1).mean()
+    return {"mpjpe_mm": 1000 * float(error), "pa_mpjpe_mm": 1000 * float(pa)}
+
+
+def draw_points(pose: Tensor, body: BodyModel, points: BodyPoints, generator: torch.Generator) -> Views:
+    """`draw_views` on the 29 keypoints, with all points kept as the 3D target."""
+    own = BodyPoints(
+        points.names[: len(LIFTER29)],
+        points.joint_weights[: len(LIFTER29)],
+        points.offsets[: len(LIFTER29)],
+        points.offset_dirs[: len(LIFTER29)],
+    )
+    views = draw_views(pose, body, own, generator)
+    return Views(views.bodies, body.points(views.bodies, points), views.rays, views.confidence)
+
+
+def train_lifter(
+    pose: Tensor,
+    weight: Tensor,
+    validation: Tensor,
+    body: BodyModel,
+    out: Path,
+    config: LifterConfig,
+    report: Callable[[str], None] = print,
+) -> Lifter:
+    """Train, keeping a checkpoint that a killed run resumes from; writes half-precision weights to `out`.
+
+    Args:
+        pose: (N, 72) training poses with y-up global orientation.
+        weight: (N,) sampling weights.
+        validation: (M, 72) poses of the validation subjects.
+        body: whose joints and keypoints are seen.
+        out: safetensors file; ``out.with_suffix('.ckpt')`` holds the state of the run.
+        config: what the run depends on.
+        report: called with a line every 500 steps.
+    """
+    torch.manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(config.seed)
+    lifter = Lifter(config.width, config.blocks, config.dropout)
+    optimiser = torch.optim.AdamW(lifter.parameters(), lr=config.rate, weight_decay=0.01)
+    plan = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.rate, total_steps=config.steps, pct_start=0.1
+    )
+    checkpoint = out.with_suffix(".ckpt")
+    first = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        lifter.load_state_dict(state["lifter"])
+        optimiser.load_state_dict(state["optimiser"])
+        plan.load_state_dict(state["plan"])
+        generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        first = state["step"]
+        report(f"resumed at step {first}")
+    points = all_points(body)
+    began = time.time()
+    for step in range(first, config.steps):
+        lifter.train()
+        chosen = pose[torch.multinomial(weight, config.batch, True, generator=generator)]
+        loss, parts = lifter_loss(lifter, draw_points(chosen, body, points, generator), body, points)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
+        optimiser.step()
+        plan.step()
+        if (step + 1) % 500 == 0 or step + 1 == config.steps:
+            error = lifter_error(lifter, validation, body)
+            rate = (step + 1 - first) / (time.time() - began)
+            report(
+                f"step {step + 1}/{config.steps}  {rate:.1f} steps/s  train {parts['position_mm']:.1f} mm  "
+                f"validation MPJPE {error['mpjpe_mm']:.1f}  PA {error['pa_mpjpe_mm']:.1f} mm"
+            )
+            state = {
+                "lifter": lifter.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "plan": plan.state_dict(),
+                "generator": generator.get_state(),
+                "torch": torch.get_rng_state(),
+                "step": step + 1,
+            }
+            partial = checkpoint.with_suffix(".tmp")
+            torch.save(state, partial)
+            partial.replace(checkpoint)
+    lifter.eval()
+    half = {k: v.half().contiguous() for k, v in lifter.state_dict().items()}
+    save_file(half, str(out), {k: str(v) for k, v in asdict(config).items()})
+    return lifter
