@@ -1,0 +1,114 @@
+"""Meshes to face ids, barycentric coordinates and depth per pixel.
+
+Camera axes as OpenCV (x right, y down, z forward), metres; pixel (0, 0) is the centre of the top-left pixel.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bodyloop.geometry import Camera
+
+NEAR = 0.01
+"""Metres; what lies nearer to the camera is cut off."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fragments:
+    """What each pixel's ray hits first.
+
+    Attributes:
+        face_id: (..., H, W) int32 index into the faces; -1 where the ray hits nothing.
+        barycentric: (..., H, W, 3) float32 weights of the face's corners at the hit point in 3D (perspective
+            correct), non-negative, summing to 1; 0 where the ray hits nothing.
+        depth: (..., H, W) float32 z of the hit point in metres; infinity where the ray hits nothing.
+    """
+
+    face_id: Tensor
+    barycentric: Tensor
+    depth: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """(..., H, W) bool: whether anything is hit."""
+        return self.face_id >= 0
+
+
+def rasterize(
+    vertices: Tensor, faces: Tensor, camera: Camera, *, near: float = NEAR, cull: bool = False
+) -> Fragments:
+    """Z-buffer of meshes that share their faces.
+
+    Exact at pixel centres: a pixel on a shared edge belongs to exactly one of the two faces (top-left rule);
+    faces that cross the near plane are clipped; of equally near faces the first one wins. One mesh is drawn on
+    one core, a batch on all of torch's threads. Tensors on other devices are drawn on the CPU and the result is
+    sent back. No gradients: interpolated attributes carry their own (`interpolate`).
+
+    Args:
+        vertices: (..., V, 3) camera frame, metres.
+        faces: (F, 3) integer vertex indices, counter-clockwise seen from outside.
+        camera: one, or a batch of the same leading dimensions; its `size` is the size of the maps.
+        near: metres, positive; nothing nearer is drawn.
+        cull: leave out faces seen from behind.
+
+    Raises:
+        ValueError: for wrong shapes, a vertex that is not finite, or a face that names no vertex.
+    """
+    if vertices.ndim < 2 or vertices.shape[-1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+        raise ValueError(
+            f"need vertices (..., V, 3) and faces (F, 3), got {tuple(vertices.shape)}, {tuple(faces.shape)}"
+        )
+    batch, device = vertices.shape[:-2], vertices.device
+    width, height = camera.size
+    points = vertices.detach().cpu().reshape(-1, *vertices.shape[-2:]).contiguous()
+    arrays = (
+        (points if points.dtype == torch.float64 else points.float()).numpy(),
+        faces.detach().cpu().long().contiguous().numpy(),
+    )
+    _check(*arrays, near)
+    lens = torch.cat([camera.focal, camera.center], -1).detach().cpu().double().expand(*batch, 4)
+    face_id = torch.empty(len(points), height, width, dtype=torch.int32)
+    barycentric = torch.empty(len(points), height, width, 3)
+    depth = torch.empty(len(points), height, width)
+    maps = face_id.numpy(), barycentric.numpy(), depth.numpy()
+    _draw(*arrays, lens.reshape(-1, 4).tolist(), (near, cull), maps)
+    return Fragments(
+        face_id.reshape(*batch, height, width).to(device),
+        barycentric.reshape(*batch, height, width, 3).to(device),
+        depth.reshape(*batch, height, width).to(device),
+    )
+
+
+def _check(points: np.ndarray, faces: np.ndarray, near: float) -> None:
+    """Refuse what the compiled loops cannot survive."""
+    if not near > 0:
+        raise ValueError(f"near must be a positive number of metres, got {near}")
+    if not np.isfinite(points).all():
+        raise ValueError("vertices hold NaN or infinity; leave out such people before drawing them")
+    if faces.size and not (0 <= faces.min() and faces.max() < points.shape[1]):
+        raise ValueError(f"faces name vertices {faces.min()} to {faces.max()} of {points.shape[1]}")
+
+
+def _draw(
+    points: np.ndarray,
+    faces: np.ndarray,
+    lens: list[list[float]],
+    options: tuple[float, bool],
+    maps: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    """Fill `maps` (face id, barycentrics, depth), one mesh after the other or on several threads."""
+    from bodyloop.raster.kernels import draw_mesh
+
+    def draw(first: int, step: int) -> None:
+        for i in range(first, len(points), step):
+            draw_mesh(points[i], faces, tuple(lens[i]), *options, *(m[i] for m in maps))
+
+    threads = min(len(points), torch.get_num_threads())
+    if threads < 2:
+        draw(0, 1)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(draw, range(threads), [threads] * threads))

@@ -1,0 +1,78 @@
+"""Keypoints and limbs on a picture, and pictures side by side. Pixel (0, 0) is the centre of the top-left pixel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from bodyloop.evidence import Evidence
+
+LEFT, RIGHT, MIDDLE = (235, 94, 85), (66, 165, 190), (250, 250, 250)
+"""Dots on the person's left are red, on their right blue, in the middle white."""
+
+
+def draw_keypoints(pixels: np.ndarray, evidence: Evidence, radius: float | None = None) -> np.ndarray:
+    """The picture with every observed keypoint as a dot, and a line where both ends of a limb are observed.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB; not changed.
+        evidence: keypoints in this picture's pixels; those of confidence 0 are left out.
+        radius: of the dots in pixels; 1/250 of the picture's longer side, at least 2, if None.
+    """
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image)
+    size = max(2.0, max(image.size) / 250) if radius is None else radius
+    reach = 4 * max(image.size)
+    for points, confidence in zip(evidence.keypoints.tolist(), evidence.confidence.tolist(), strict=True):
+        seen = [c > 0 and max(abs(x), abs(y)) < reach for (x, y), c in zip(points, confidence, strict=True)]
+        for i, j in evidence.skeleton.edge_indices():
+            if seen[i] and seen[j]:
+                draw.line([*points[i], *points[j]], fill=(245, 245, 245), width=max(1, round(size / 2)))
+        for (x, y), name, visible in zip(points, evidence.skeleton.keypoints, seen, strict=True):
+            if visible:
+                box = [x - size, y - size, x + size, y + size]
+                draw.ellipse(box, fill=_side_color(name), outline=(30, 30, 30))
+    return np.asarray(image)
+
+
+def _side_color(name: str) -> tuple[int, int, int]:
+    if name.startswith("left_") or name.endswith("_left"):
+        return LEFT
+    return RIGHT if name.startswith("right_") or name.endswith("_right") else MIDDLE
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray], columns: int, captions: Sequence[str] | None = None, cell: int = 320
+) -> np.ndarray:
+    """Pictures in rows on white, each shrunk (never enlarged) to fit a square cell.
+
+    Args:
+        images: (H, W, 3) uint8 RGB each, of any sizes.
+        columns: pictures a row, at least 1.
+        captions: one line under each picture, or None.
+        cell: side of a cell in pixels.
+
+    Returns:
+        (rows * cell height, columns * cell, 3) uint8.
+
+    Raises:
+        ValueError: without pictures, without columns, or with another number of captions.
+    """
+    if not images or columns < 1 or (captions is not None and len(captions) != len(images)):
+        raise ValueError(
+            f"need pictures, at least one column and as many captions as pictures, got {len(images)} "
+            f"pictures, {columns} columns, {None if captions is None else len(captions)} captions"
+        )
+    columns = min(columns, len(images))
+    row_height = cell + (18 if captions else 0)
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * cell, rows * row_height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, pixels in enumerate(images):
+        left, top = i % columns * cell, i // columns * row_height
+        image = Image.fromarray(pixels)
+        image.thumbnail((cell - 4, cell - 4), Image.Resampling.LANCZOS)
+        sheet.paste(image, (left + (cell - image.width) // 2, top + (cell - image.height) // 2))
+        if captions:
+            draw.text((left + 4, top + cell + 1), captions[i], fill="black", font=ImageFont.load_default())
+    return np.asarray(sheet)
