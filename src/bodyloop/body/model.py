@@ -5,6 +5,7 @@ from the paper; no third-party body code.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -86,18 +87,37 @@ class BodyModel:
         """Kinematic chain: world rotation and place of every joint. Shapes as in `JointFrames`."""
         joints, dirs = self.rest_joints
         rest = joints + torch.einsum("jck,...k->...jc", dirs, bodies.betas)
-        world: list[Tensor] = []
-        places: list[Tensor] = []
-        for j, parent in enumerate(self.parents):
-            local = bodies.rotations[..., j, :, :]
-            if parent < 0:
-                world.append(local)
-                places.append(rest[..., j, :] + bodies.translation)
-                continue
-            bone = (rest[..., j, :] - rest[..., parent, :])[..., None]
-            world.append(world[parent] @ local)
-            places.append(places[parent] + (world[parent] @ bone)[..., 0])
-        return JointFrames(torch.stack(world, -3), torch.stack(places, -2), rest)
+        bones = rest.clone()
+        bones[..., 1:, :] = rest[..., 1:, :] - rest[..., self.parents[1:], :]
+        # One step a generation, not a joint: the tree is nine generations deep.
+        world, places = bodies.rotations[..., :1, :, :], (rest[..., :1, :] + bodies.translation[..., None, :])
+        done = [0]
+        for generation in self._generations:
+            above = [done.index(self.parents[j]) for j in generation]
+            turn = world[..., above, :, :]
+            step = (turn @ bones[..., generation, :, None])[..., 0]
+            world = torch.cat([world, turn @ bodies.rotations[..., generation, :, :]], -3)
+            places = torch.cat([places, places[..., above, :] + step], -2)
+            done += generation
+        order = [done.index(j) for j in range(24)]
+        return JointFrames(world[..., order, :, :], places[..., order, :], rest)
+
+    @cached_property
+    def _generations(self) -> list[list[int]]:
+        """Joints by their distance from the root, without the root."""
+        depth = [0]
+        for parent in self.parents[1:]:
+            depth.append(depth[parent] + 1)
+        return [[j for j in range(24) if depth[j] == d] for d in range(1, max(depth) + 1)]
+
+    def pieces(self, bodies: Bodies, frames: JointFrames, points: BodyPoints) -> Tensor:
+        """The pieces c_j P_j + R_j o_j (..., A, 3) that the points are sums of (see `BodyPoints`)."""
+        offsets = points.offsets + (bodies.betas @ points.offset_dirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
+        if points.pose_dirs is not None:
+            feature = self._feature(bodies)
+            offsets = offsets + (feature @ points.pose_dirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
+        turned = (frames.rotations[..., points.joints, :, :] @ offsets[..., None])[..., 0]
+        return turned + points.shares[:, None] * frames.positions[..., points.joints, :]
 
     def joints(self, bodies: Bodies) -> Tensor:
         """Joint positions (..., 24, 3) in metres; cost: the kinematic chain."""
@@ -105,13 +125,7 @@ class BodyModel:
 
     def points(self, bodies: Bodies, points: BodyPoints) -> Tensor:
         """Chosen points (..., K, 3) in metres; cost: the chain and K small sums, no mesh."""
-        frames = self.frames(bodies)
-        offsets = points.offsets + torch.einsum("kjcb,...b->...kjc", points.offset_dirs, bodies.betas)
-        if points.pose_dirs is not None:
-            offsets = offsets + torch.einsum("kjcp,...p->...kjc", points.pose_dirs, self._feature(bodies))
-        return torch.einsum("...jab,...kjb->...ka", frames.rotations, offsets) + torch.einsum(
-            "kj,...ja->...ka", points.joint_weights, frames.positions
-        )
+        return points.collect(self.pieces(bodies, self.frames(bodies), points))
 
     def rest_vertices(self, betas: Tensor) -> Tensor:
         """Shaped, unposed mesh (..., V, 3)."""
@@ -145,7 +159,7 @@ class BodyModel:
         pose = None
         if self.posedirs is not None:
             pose = torch.einsum("kvj,vcp->kjcp", share, self.posedirs[used])
-        return BodyPoints(names, c, offsets, dirs, pose)
+        return BodyPoints.from_dense(names, c, offsets, dirs, pose)
 
     def joint_points(self, names: tuple[str, ...], mixtures: list[dict[str, float]]) -> BodyPoints:
         """Weighted means of kinematic joints: one {joint name: weight} a point, weights summing to 1."""
@@ -156,7 +170,7 @@ class BodyModel:
                 c[row, SMPL_JOINTS.index(joint)] = weight
         pose = None if self.posedirs is None else like.new_zeros(len(names), 24, 3, 207)
         zeros = like.new_zeros(len(names), 24, 3, 10)
-        return BodyPoints(names, c, zeros[..., 0], zeros, pose)
+        return BodyPoints.from_dense(names, c, zeros[..., 0], zeros, pose)
 
     def has(self, name: str) -> bool:
         """Whether the body knows where this landmark lies."""

@@ -95,28 +95,23 @@ class _System:
         self.below = torch.eye(24, dtype=like.dtype, device=like.device)  # [i, j]: j is i or hangs on it
         for j in range(1, 24):
             self.below[:, j] += self.below[:, body.parents[j]]
-        self.shares = problem.points.joint_weights @ self.below.T
+        self.slots = self.points.rows * 24 + self.points.joints  # where each piece stands in a (K, 24) table
+        self.shares = self._table(self.points.shares[:, None])[..., 0] @ self.below.T
         self.precisions, self.offsets = prior.precisions, prior.offsets
         self.sign = like.new_tensor(BEND_SIGN)
 
     def frames(self, state: _State) -> tuple[JointFrames, Tensor]:
-        """The chain, and all points' pieces s (B, K, 24, 3)."""
+        """The chain, and all points' pieces s (B, A, 3)."""
         bodies = state.bodies()
-        frames, points = self.body.frames(bodies), self.points
-        offsets = points.offsets + torch.einsum("kjcn,bn->bkjc", points.offset_dirs, state.betas)
-        if points.pose_dirs is not None:
-            eye = torch.eye(3, dtype=offsets.dtype, device=offsets.device)
-            feature = (bodies.rotations[:, 1:] - eye).flatten(1)
-            offsets = offsets + torch.einsum("kjcp,bp->bkjc", points.pose_dirs, feature)
-        pieces = (frames.rotations[:, None] @ offsets[..., None])[..., 0]
-        return frames, pieces + points.joint_weights[..., None] * frames.positions[:, None]
+        frames = self.body.frames(bodies)
+        return frames, self.body.pieces(bodies, frames, self.points)
 
     def energy(
         self, state: _State, pieces: Tensor, problem: FitProblem, weight: Tensor, depth0: Tensor
     ) -> tuple[Tensor, Tensor]:
         """E (B,) and the nearest mode (B,)."""
         w = self.stage.weights
-        p = pieces.sum(2)
+        p = self.points.collect(pieces)
         residual = p[..., :2] / p[..., 2:] * problem.focal[:, None] - problem.target
         behind = ((p[..., 2] < MIN_DEPTH) & (weight > 0)).any(1)
         robust = geman_mcclure(residual, w.sigma).sum(-1)
@@ -131,9 +126,14 @@ class _System:
             e = e + w.anchor**2 * ((state.theta - problem.anchor) / problem.anchor_scale).square().sum(1)
         return torch.where(behind, torch.inf, e), mode
 
+    def _table(self, pieces: Tensor) -> Tensor:
+        """Pieces (..., A, C) spread over points and joints, (..., K, 24, C)."""
+        table = pieces.new_zeros(*pieces.shape[:-2], len(self.points) * 24, pieces.shape[-1])
+        return table.index_add(-2, self.slots, pieces).unflatten(-2, (len(self.points), 24))
+
     def jacobian(self, state: _State, frames: JointFrames, pieces: Tensor) -> Tensor:
         """d p / d unknowns (B, K, 3, 85)."""
-        hanging = torch.einsum("ij,bkjc->bkic", self.below, pieces)
+        hanging = torch.einsum("ij,bkjc->bkic", self.below, self._table(pieces))
         lever = hanging - self.shares[..., None] * frames.positions[:, None]
         turns = -_skew(lever) @ frames.rotations[:, None]
         right = right_jacobian(state.theta.unflatten(1, (23, 3)))
@@ -144,8 +144,10 @@ class _System:
             parent = self.body.parents[j]
             bone = self.joint_dirs[j] - self.joint_dirs[parent]
             places.append(places[parent] + frames.rotations[:, parent] @ bone)
-        shape = torch.einsum("kj,bjcn->bkcn", self.points.joint_weights, torch.stack(places, 1))
-        shape = shape + torch.einsum("bjcd,kjdn->bkcn", frames.rotations, self.points.offset_dirs)
+        joints, points = self.points.joints, self.points
+        pieces_dirs = points.shares[:, None, None] * torch.stack(places, 1)[:, joints]
+        pieces_dirs = pieces_dirs + frames.rotations[:, joints] @ points.offset_dirs
+        shape = pieces.new_zeros(len(pieces), len(points), 3, 10).index_add(1, points.rows, pieces_dirs)
         eye = torch.eye(3, dtype=shape.dtype, device=shape.device).expand(*shape.shape[:2], 3, 3)
         return torch.cat([pose, shape, eye], -1)
 
@@ -155,7 +157,7 @@ class _System:
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Half Gauss-Newton Hessian (B, 85, 85) and half gradient (B, 85)."""
         w = self.stage.weights
-        p = pieces.sum(2)
+        p = self.points.collect(pieces)
         z = p[..., 2:].clamp_min(MIN_DEPTH)
         slope = p[..., :2] / z
         residual = slope * problem.focal[:, None] - problem.target
@@ -260,7 +262,7 @@ def _solve_stage(
             torch.where(g2, trial_frames.positions, frames.positions),
             torch.where(g2, trial_frames.rest, frames.rest),
         )
-        pieces = torch.where(good[:, None, None, None], trial_pieces, pieces)
+        pieces = torch.where(g2, trial_pieces, pieces)
         energy, mode = torch.where(good, trial_energy, energy), torch.where(good, trial_mode, mode)
         lowered = (damping * ACCEPT_FACTOR).clamp_min(DAMPING_MIN)
         damping = torch.where(good, lowered, damping * REJECT_FACTOR)

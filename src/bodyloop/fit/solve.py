@@ -88,19 +88,10 @@ def _array(tensor: Tensor) -> np.ndarray:
 def _point_arrays(problem: FitProblem) -> tuple[np.ndarray, ...]:
     """Points as a compressed row table: first piece of each point, then per piece joint, c, o, do/dbetas."""
     points = problem.points
-    used = (points.joint_weights.abs() > 1e-7) | (points.offsets.abs().amax(-1) > 1e-7)
-    rows, joints = used.nonzero(as_tuple=True)
-    first = np.zeros(len(points) + 1, np.int64)
-    np.cumsum(used.sum(1).cpu().numpy(), out=first[1:])
-    pose = np.zeros((len(rows), 3, 0)) if points.pose_dirs is None else _array(points.pose_dirs[rows, joints])
-    return (
-        first,
-        joints.cpu().numpy(),
-        _array(points.joint_weights[rows, joints]),
-        _array(points.offsets[rows, joints]),
-        _array(points.offset_dirs[rows, joints]),
-        pose,
-    )
+    first = np.searchsorted(points.rows.cpu().numpy(), np.arange(len(points) + 1))
+    pose = np.zeros((len(points.rows), 3, 0)) if points.pose_dirs is None else _array(points.pose_dirs)
+    joints = points.joints.cpu().numpy()
+    return first, joints, _array(points.shares), _array(points.offsets), _array(points.offset_dirs), pose
 
 
 def _stage_row(stage: Stage) -> list[float]:

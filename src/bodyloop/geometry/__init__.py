@@ -13,11 +13,13 @@ from bodyloop.geometry.rotations import (
     spin_rot6d_to_rotmat,
 )
 from bodyloop.geometry.translation import solve_translation
+from bodyloop.geometry.view import View, look_at_points
 
 __all__ = [
     "Camera",
     "CropTransform",
     "Similarity",
+    "View",
     "WeakPerspective",
     "align_rigid",
     "align_similarity",
@@ -25,6 +27,7 @@ __all__ = [
     "default_focal",
     "geodesic_distance",
     "keypoint_boxes",
+    "look_at_points",
     "mirror_rotmat",
     "rot6d_to_rotmat",
     "rotmat_to_axis_angle",

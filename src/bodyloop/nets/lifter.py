@@ -6,7 +6,6 @@ It sees the person through a virtual camera that looks at the middle of the keyp
 not depend on where in the image the person stands; the answer is turned back exactly.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -16,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bodyloop.body import Bodies, BodyModel, Skeleton, convert
-from bodyloop.evidence import Evidence
-from bodyloop.geometry import Camera, rot6d_to_rotmat, solve_translation
+from bodyloop.evidence import Evidence, place_in_view
+from bodyloop.geometry import Camera, View, look_at_points, rot6d_to_rotmat
 
 LIFTER29 = Skeleton(
     "lifter29",
@@ -30,45 +29,6 @@ LIFTER29 = Skeleton(
     ),
     source="this network's input: what the common detectors and data sets see, by name",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class View:
-    """Keypoints as a virtual camera sees them that looks at the middle of the person.
-
-    Attributes:
-        rays: (B, K, 2) on the plane z = 1 of the virtual camera.
-        size: (B,) extent of the seen keypoints on that plane.
-        turn: (B, 3, 3) from virtual to real camera axes.
-    """
-
-    rays: Tensor
-    size: Tensor
-    turn: Tensor
-
-
-def look_at_person(rays: Tensor, seen: Tensor) -> View:
-    """Aim a virtual camera at the middle of the seen keypoints.
-
-    Args:
-        rays: (B, K, 2) keypoints on the plane z = 1 of the real camera.
-        seen: (B, K) bool.
-    """
-    keep = seen[..., None]
-    low = torch.where(keep, rays, torch.inf).amin(1)
-    high = torch.where(keep, rays, -torch.inf).amax(1)
-    middle = torch.where(torch.isfinite(low + high), (low + high) / 2, 0.0)
-    forward = nn.functional.normalize(torch.cat([middle, torch.ones_like(middle[:, :1])], -1), dim=-1)
-    down = torch.zeros_like(forward)
-    down[:, 1] = 1.0
-    right = nn.functional.normalize(torch.linalg.cross(down, forward), dim=-1)
-    turn = torch.stack([right, torch.linalg.cross(forward, right), forward], -1)
-    turned = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ turn
-    rays = turned[..., :2] / turned[..., 2:].clamp_min(1e-3)
-    rays = torch.where(keep, rays, 0.0)
-    extent = torch.where(keep, rays, -torch.inf).amax(1) - torch.where(keep, rays, torch.inf).amin(1)
-    size = torch.where(torch.isfinite(extent), extent, 1.0).amax(-1).clamp_min(1e-4)
-    return View(rays, size, turn)
 
 
 class _Block(nn.Module):
@@ -128,44 +88,10 @@ class Lifter(nn.Module):
         camera = camera if camera.focal.dim() > 1 else camera.expand(len(evidence))
         rays = (evidence.keypoints - camera.center[:, None]) / camera.focal[:, None]
         own, confidence = convert(rays, evidence.confidence, evidence.skeleton, LIFTER29)
-        view = look_at_person(own, confidence > 0)
+        view = look_at_points(own, confidence > 0)
         rotations, betas = self(view, confidence)
         rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
         return place_in_view(body, Bodies(rotations, betas, torch.zeros_like(betas[:, :3])), evidence, camera)
-
-
-def place_in_view(body: BodyModel, bodies: Bodies, evidence: Evidence, camera: Camera) -> Bodies:
-    """The same bodies, moved to where their keypoints meet the evidence best, and in front of the camera.
-
-    Args:
-        body: the model.
-        bodies: B people whose translation is ignored.
-        evidence: of the same B people.
-        camera: one a person.
-    """
-    points, known = body.keypoints(evidence.skeleton)
-    placed = body.points(Bodies(bodies.rotations, bodies.betas, torch.zeros_like(bodies.translation)), points)
-    rays = (evidence.keypoints - camera.center[:, None]) / camera.focal[:, None]
-    weight = evidence.confidence * known
-    trans = solve_translation(placed, rays, weight)
-    # A start that looks away from the evidence can solve to a place behind the camera or inside the body:
-    # then the distance follows from the sizes instead.
-    seen = weight > 0
-    view = look_at_person(rays, seen)
-    extent = _extent(placed[..., :2], seen).amax(-1).clamp_min(0.1)
-    depth = (extent / view.size).clamp(0.5, 1000.0)
-    share = (weight / weight.sum(1, keepdim=True).clamp_min(1e-9))[..., None]
-    mean_ray, mean_point = (share * rays).sum(1), (share * placed).sum(1)
-    by_size = torch.cat([mean_ray * depth[:, None], depth[:, None]], 1) - mean_point
-    nearest = torch.where(seen, placed[..., 2] + trans[:, None, 2], torch.inf).amin(1)
-    plausible = torch.isfinite(trans).all(1) & (nearest > 0.3) & (trans[:, 2] < 3 * depth)
-    return Bodies(bodies.rotations, bodies.betas, torch.where(plausible[:, None], trans, by_size))
-
-
-def _extent(points: Tensor, seen: Tensor) -> Tensor:
-    keep = seen[..., None]
-    spread = torch.where(keep, points, -torch.inf).amax(1) - torch.where(keep, points, torch.inf).amin(1)
-    return torch.where(torch.isfinite(spread), spread, 1.0)
 
 
 def load_lifter(path: str | Path) -> Lifter:

@@ -88,7 +88,7 @@ def _check(points: np.ndarray, faces: np.ndarray, near: float) -> None:
         raise ValueError(f"near must be a positive number of metres, got {near}")
     if not np.isfinite(points).all():
         raise ValueError("vertices hold NaN or infinity; leave out such people before drawing them")
-    if faces.size and not (0 <= faces.min() and faces.max() < points.shape[1]):
+    if faces.size and not (faces.min() >= 0 and faces.max() < points.shape[1]):
         raise ValueError(f"faces name vertices {faces.min()} to {faces.max()} of {points.shape[1]}")
 
 

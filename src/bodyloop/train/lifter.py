@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bodyloop.body import Bodies, BodyModel, BodyPoints, get_skeleton
-from bodyloop.geometry import align_similarity, axis_angle_to_rotmat
-from bodyloop.nets.lifter import LIFTER29, Lifter, View, look_at_person
+from bodyloop.geometry import align_similarity, axis_angle_to_rotmat, look_at_points
+from bodyloop.nets.lifter import LIFTER29, Lifter
 
 SETS = ("coco17", "openpose25", "mediapipe33", "lsp14", "mpii16", "lifter29")
 _SET_SHARES = (0.3, 0.25, 0.15, 0.05, 0.05, 0.2)
@@ -46,11 +46,11 @@ class LifterConfig:
 
 @dataclass(frozen=True)
 class Views:
-    """A batch of made-up observations: bodies in camera axes and their 29 keypoints.
+    """A batch of made-up observations: bodies in camera axes and their keypoints.
 
     Attributes:
         bodies: B people, translation in front of the camera.
-        points: (B, 29, 3) metres, camera axes.
+        points: (B, 53, 3) metres, camera axes: the 29 keypoints, then the 24 joints.
         rays: (B, 29, 2) observed places on the plane z = 1, noisy.
         confidence: (B, 29).
     """
@@ -82,22 +82,27 @@ def camera_rotations(count: int, generator: torch.Generator) -> Tensor:
 def draw_views(
     pose: Tensor, body: BodyModel, points: BodyPoints, generator: torch.Generator, noise: bool = True
 ) -> Views:
-    """Random shape, camera and observation for every pose (B, 72) with a y-up global orientation."""
-    count = len(pose)
+    """Random shape, camera and observation for every pose (B, 72) with a y-up global orientation.
+
+    Args:
+        pose: (B, 72) axis-angle.
+        body: the model.
+        points: `all_points` of the body: the 29 keypoints first.
+        generator: of all draws.
+        noise: whether keypoints are disturbed and hidden.
+    """
+    count, known = len(pose), len(LIFTER29)
     rotations = axis_angle_to_rotmat(pose.unflatten(1, (24, 3)))
     turn = camera_rotations(count, generator)
     rotations = torch.cat([(turn @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
     betas = torch.randn(count, 10, generator=generator)
-    bodies = Bodies(rotations, betas, torch.zeros(count, 3))
-    local = body.points(bodies, points)
-    middle = local.mean(1)
+    local = body.points(Bodies(rotations, betas, torch.zeros(count, 3)), points)
     depth = torch.exp(torch.rand(count, generator=generator) * math.log(12 / 1.8) + math.log(1.8))
     side = torch.randn(count, 2, generator=generator) * 0.25 * depth[:, None]
-    trans = torch.cat([side, depth[:, None]], 1) - middle
+    trans = torch.cat([side, depth[:, None]], 1) - local[:, :known].mean(1)
     placed = local + trans[:, None]
-    bodies = Bodies(rotations, betas, trans)
-    rays = placed[..., :2] / placed[..., 2:].clamp_min(0.3)
-    return observe(bodies, placed, rays, generator, noise)
+    rays = placed[:, :known, :2] / placed[:, :known, 2:].clamp_min(0.3)
+    return observe(Bodies(rotations, betas, trans), placed, rays, generator, noise)
 
 
 def observe(bodies: Bodies, placed: Tensor, rays: Tensor, generator: torch.Generator, noise: bool) -> Views:
@@ -123,7 +128,7 @@ def observe(bodies: Bodies, placed: Tensor, rays: Tensor, generator: torch.Gener
     confidence = torch.where(hidden & ~too_few, 0.0, confidence)
     doubtful = (uniform(count, 1) < 0.5) & (uniform(count, known) < 0.5)
     confidence = confidence * torch.where(doubtful, 0.3 + 0.7 * uniform(count, known), 1.0)
-    size = look_at_person(rays, confidence > 0).size
+    size = look_at_points(rays, confidence > 0).size
     spread = 0.03 * uniform(count, 1).square() * (2 - confidence.clamp_min(0.3))
     rays = rays + torch.randn(count, known, 2, generator=generator) * (spread * size[:, None])[..., None]
     return Views(bodies, placed, rays, confidence)
@@ -138,7 +143,7 @@ def lifter_loss(
     lifter: Lifter, views: Views, body: BodyModel, points: BodyPoints
 ) -> tuple[Tensor, dict[str, float]]:
     """L1 on root-aligned 3D points and squared error of rotation matrices, plus a little on betas."""
-    view: View = look_at_person(views.rays, views.confidence > 0)
+    view = look_at_points(views.rays, views.confidence > 0)
     rotations, betas = lifter(view, views.confidence)
     rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
     guess = Bodies(rotations, betas, torch.zeros_like(betas[:, :3]))
@@ -167,9 +172,9 @@ def lifter_error(lifter: Lifter, pose: Tensor, body: BodyModel, seed: int = 0) -
     """MPJPE and PA-MPJPE in mm over poses (N, 72) seen by seeded cameras with the training noise."""
     generator = torch.Generator().manual_seed(seed)
     points = all_points(body)
-    views = draw_points(pose, body, points, generator)
+    views = draw_views(pose, body, points, generator)
     lifter.eval()
-    view = look_at_person(views.rays, views.confidence > 0)
+    view = look_at_points(views.rays, views.confidence > 0)
     rotations, betas = lifter(view, views.confidence)
     rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
     found = body.joints(Bodies(rotations, betas, torch.zeros_like(betas[:, :3])))
@@ -178,18 +183,6 @@ def lifter_error(lifter: Lifter, pose: Tensor, body: BodyModel, seed: int = 0) -
     aligned = align_similarity(found, truth).apply(found)
     pa = (aligned - truth).norm(dim=-1).mean()
     return {"mpjpe_mm": 1000 * float(error), "pa_mpjpe_mm": 1000 * float(pa)}
-
-
-def draw_points(pose: Tensor, body: BodyModel, points: BodyPoints, generator: torch.Generator) -> Views:
-    """`draw_views` on the 29 keypoints, with all points kept as the 3D target."""
-    own = BodyPoints(
-        points.names[: len(LIFTER29)],
-        points.joint_weights[: len(LIFTER29)],
-        points.offsets[: len(LIFTER29)],
-        points.offset_dirs[: len(LIFTER29)],
-    )
-    views = draw_views(pose, body, own, generator)
-    return Views(views.bodies, body.points(views.bodies, points), views.rays, views.confidence)
 
 
 def train_lifter(
@@ -235,7 +228,7 @@ def train_lifter(
     for step in range(first, config.steps):
         lifter.train()
         chosen = pose[torch.multinomial(weight, config.batch, True, generator=generator)]
-        loss, parts = lifter_loss(lifter, draw_points(chosen, body, points, generator), body, points)
+        loss, parts = lifter_loss(lifter, draw_views(chosen, body, points, generator), body, points)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)

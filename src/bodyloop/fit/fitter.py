@@ -1,0 +1,198 @@
+"""`Fitter`: from evidence and starts to the best body of each person, with its scores."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from bodyloop.body import Bodies, BodyModel
+from bodyloop.evidence import Evidence
+from bodyloop.fit.energy import energy_terms, total_energy
+from bodyloop.fit.problem import CROP, EnergyWeights, FitProblem
+from bodyloop.fit.schedule import MIN_DEPTH, Stage
+from bodyloop.fit.solve import Backend, solve
+from bodyloop.geometry import Camera
+from bodyloop.priors.gmm import GaussianMixture
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How people are fitted.
+
+    Attributes:
+        weights: of the last stage's energy; SPIN's by default.
+        orient_steps: most iterations of the first stage (orientation and translation, torso only).
+        steps: most iterations of the last stage.
+        backend: see `bodyloop.fit.solve.solve`.
+        few_keypoints: a person with fewer seen keypoints is not trusted.
+        high_error: nor one whose mean reprojection error exceeds this share of the box.
+        high_beta: nor one with a shape coefficient beyond this many standard deviations (SPIN 3.5: 3).
+    """
+
+    weights: EnergyWeights = field(default_factory=EnergyWeights)
+    orient_steps: int = 8
+    steps: int = 40
+    backend: Backend = "auto"
+    few_keypoints: int = 6
+    high_error: float = 0.06
+    high_beta: float = 3.0
+
+    def stages(self, oriented: bool) -> tuple[Stage, ...]:
+        """The schedule; a start that knows its orientation skips the first stage."""
+        last = Stage(True, self.weights, self.steps)
+        return (last,) if oriented else (Stage(False, self.weights, self.orient_steps), last)
+
+
+@dataclass(frozen=True)
+class Start:
+    """One body a person to start from.
+
+    Attributes:
+        name: for the report, e.g. "lifter".
+        bodies: N people, in front of the camera.
+        oriented: the global orientation is an estimate, not a guess.
+    """
+
+    name: str
+    bodies: Bodies
+    oriented: bool = False
+
+
+@dataclass(frozen=True)
+class Fits:
+    """N fitted people of one or several images.
+
+    Attributes:
+        bodies: N people in camera axes.
+        camera: of each person (N, 2), or one for all.
+        evidence: what was fitted.
+        energy: (N,) total energy, in squared pixels of a 224-pixel crop.
+        terms: its weighted terms, each (N,).
+        error_px: (N,) mean distance in image pixels between seen and reprojected keypoints, by confidence.
+        error_box: (N,) the same as a fraction of the box's longer side.
+        seen: (N,) number of keypoints used.
+        start: N names of the starts that won.
+        doubts: N tuples of reasons not to trust the person; empty = trusted.
+    """
+
+    bodies: Bodies
+    camera: Camera
+    evidence: Evidence
+    energy: Tensor
+    terms: dict[str, Tensor]
+    error_px: Tensor
+    error_box: Tensor
+    seen: Tensor
+    start: tuple[str, ...]
+    doubts: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    @property
+    def trusted(self) -> Tensor:
+        """(N,) bool."""
+        return torch.tensor([not d for d in self.doubts], dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class Fitter:
+    """Fits a body model to keypoints under a prior.
+
+    Attributes:
+        body: the model.
+        prior: of the pose.
+        config: weights, schedule, thresholds.
+        anchor_scale: (69,) radians; how far an anchored start's pose is usually off.
+    """
+
+    body: BodyModel
+    prior: GaussianMixture
+    config: FitConfig = field(default_factory=FitConfig)
+    anchor_scale: Tensor | None = None
+
+    def __call__(
+        self, evidence: Evidence, camera: Camera, starts: list[Start], anchor: Tensor | None = None
+    ) -> Fits:
+        """Fit all people from all starts; the lowest energy wins.
+
+        Args:
+            evidence: N people.
+            camera: one for all, or one a person.
+            starts: at least one, each with N bodies.
+            anchor: (N, 69) pose to stay near, as far as `EnergyWeights.anchor` says; see `anchor_scale`.
+
+        Raises:
+            ValueError: without starts.
+        """
+        if not starts:
+            raise ValueError("fitting needs at least one start")
+        problem = FitProblem.build(self.body, evidence, camera)
+        if anchor is not None:
+            scale = torch.ones(69) if self.anchor_scale is None else self.anchor_scale
+            problem = replace(problem, anchor=anchor, anchor_scale=scale.to(problem.target))
+        ordered = [s for s in starts if not s.oriented] + [s for s in starts if s.oriented]
+        n, guessed = len(evidence), sum(not s.oriented for s in starts)
+        solutions = [
+            solve(
+                self.body,
+                problem[torch.arange(n).repeat(len(group))],
+                self.prior,
+                Bodies.cat([s.bodies for s in group]),
+                self.config.stages(oriented),
+                self.config.backend,
+            )
+            for oriented, group in ((False, ordered[:guessed]), (True, ordered[guessed:]))
+            if group
+        ]
+        energy = torch.cat([s.energy for s in solutions]).reshape(len(starts), n)
+        best = energy.nan_to_num(torch.inf, posinf=torch.inf).argmin(0)
+        bodies = Bodies.cat([s.bodies for s in solutions])[best * n + torch.arange(n)]
+        return self._judge(problem, evidence, camera, bodies, tuple(ordered[i].name for i in best.tolist()))
+
+    def _judge(
+        self, problem: FitProblem, evidence: Evidence, camera: Camera, bodies: Bodies, names: tuple[str, ...]
+    ) -> Fits:
+        """Scores and doubts of the chosen bodies."""
+        terms = energy_terms(self.body, problem, self.prior, self.config.weights, bodies)
+        points = self.body.points(bodies, problem.points)
+        cameras = camera if camera.focal.dim() > 1 else camera.expand(len(evidence))
+        distance = (cameras.project(points) - evidence.keypoints).norm(dim=-1)
+        used = problem.weight > 0
+        share = torch.where(used, evidence.confidence, 0.0)
+        share = share / share.sum(1, keepdim=True).clamp_min(1e-9)
+        error = torch.where(used, distance * share, 0.0).sum(1)
+        error_box = error * problem.scale / CROP
+        seen = used.sum(1)
+        depth = torch.where(used, points[..., 2], torch.inf).amin(1)
+        return Fits(
+            bodies,
+            camera,
+            evidence,
+            total_energy(terms),
+            terms,
+            error,
+            error_box,
+            seen,
+            names,
+            tuple(
+                self._doubts(int(seen[i]), float(error_box[i]), bodies.betas[i], float(depth[i]))
+                for i in range(len(evidence))
+            ),
+        )
+
+    def _doubts(self, seen: int, error_box: float, betas: Tensor, depth: float) -> tuple[str, ...]:
+        """Reasons not to trust a person."""
+        config, doubts = self.config, []
+        if seen < config.few_keypoints:
+            doubts.append(f"only {seen} keypoints seen, fewer than {config.few_keypoints}")
+        if not error_box <= config.high_error:
+            doubts.append(f"reprojection error {error_box:.1%} of the box, over {config.high_error:.0%}")
+        beta = float(betas.abs().max())
+        if not beta <= config.high_beta:
+            doubts.append(
+                f"a shape coefficient of {beta:.1f}, beyond {config.high_beta:g} standard deviations"
+            )
+        if depth <= MIN_DEPTH:
+            doubts.append("a keypoint lies behind the camera")
+        return tuple(doubts)
