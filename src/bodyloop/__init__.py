@@ -1,3 +1,74 @@
-"""bodyloop: 3D human pose and shape from photos, 2D keypoints and weak labels."""
+"""bodyloop: 3D human pose and shape from photos, 2D keypoints and weak labels.
+
+In five lines::
+
+    import bodyloop as bl
+    photo = bl.read_photo("photo.jpg")
+    people = bl.detect_people(photo)
+    fits = bl.fit_people(people, bl.choose_camera(photo.size, photo.focal_px)[0])
+    bl.save_glb("body.glb", bl.load_body(), fits.bodies)
+
+Names are imported when first used, so that ``import bodyloop`` itself is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bodyloop.annotate.people import fit_people as fit_people
+    from bodyloop.body import Bodies as Bodies
+    from bodyloop.body import BodyModel as BodyModel
+    from bodyloop.body import get_skeleton as get_skeleton
+    from bodyloop.body import load_body as load_body
+    from bodyloop.detect import detect_people as detect_people
+    from bodyloop.errors import InputError as InputError
+    from bodyloop.evidence import Evidence as Evidence
+    from bodyloop.evidence.focal import choose_camera as choose_camera
+    from bodyloop.evidence.keypoint_files import read_keypoints as read_keypoints
+    from bodyloop.evidence.photos import read_photo as read_photo
+    from bodyloop.fit import FitConfig as FitConfig
+    from bodyloop.fit import Fits as Fits
+    from bodyloop.geometry import Camera as Camera
+    from bodyloop.view import overlay as overlay
+    from bodyloop.view import save_glb as save_glb
+    from bodyloop.view import save_npz as save_npz
+    from bodyloop.view import save_obj as save_obj
+    from bodyloop.view import save_ply as save_ply
+    from bodyloop.view import side_view as side_view
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "Bodies": "body",
+    "BodyModel": "body",
+    "Camera": "geometry",
+    "Evidence": "evidence",
+    "FitConfig": "fit",
+    "Fits": "fit",
+    "InputError": "errors",
+    "choose_camera": "evidence.focal",
+    "detect_people": "detect",
+    "fit_people": "annotate",
+    "get_skeleton": "body",
+    "load_body": "body",
+    "overlay": "view",
+    "read_keypoints": "evidence.keypoint_files",
+    "read_photo": "evidence.photos",
+    "save_glb": "view",
+    "save_npz": "view",
+    "save_obj": "view",
+    "save_ply": "view",
+    "side_view": "view",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'bodyloop' has no attribute {name!r}")
+    return getattr(import_module(f"bodyloop.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

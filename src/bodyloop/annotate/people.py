@@ -1,0 +1,44 @@
+"""The whole way from the evidence of some people to their bodies: starts, fit, scores."""
+
+from typing import Literal
+
+from bodyloop.body import BodyModel, builtin_body
+from bodyloop.evidence import Evidence
+from bodyloop.fit import FitConfig, Fits, Fitter, Start, mean_pose_starts
+from bodyloop.geometry import Camera
+from bodyloop.nets.lifter import default_lifter
+from bodyloop.priors.gmm import default_mixture
+
+StartKind = Literal["lifter", "mean"]
+
+
+def fit_people(
+    evidence: Evidence,
+    camera: Camera,
+    body: BodyModel | None = None,
+    config: FitConfig | None = None,
+    starts: tuple[StartKind, ...] = ("lifter", "mean"),
+) -> Fits:
+    """Bodies of all people, from several starts each; the lowest energy wins.
+
+    Args:
+        evidence: N people.
+        camera: one for all, or one a person (N, 2).
+        body: the built-in one if None.
+        config: weights, schedule and thresholds; the defaults if None.
+        starts: "lifter" (a network's guess from the keypoints), "mean" (the prior's mean pose in four
+            orientations), or both.
+
+    Raises:
+        ValueError: without starts.
+    """
+    body = builtin_body() if body is None else body
+    prior = default_mixture()
+    chosen: list[Start] = []
+    if "lifter" in starts:
+        chosen.append(Start("lifter", default_lifter().lift(evidence, camera, body), oriented=True))
+    if "mean" in starts:
+        sets = mean_pose_starts(body, prior, evidence, camera)
+        names = ("mean, frontal", "mean, left side", "mean, back", "mean, right side")
+        chosen += [Start(name, bodies) for name, bodies in zip(names, sets, strict=True)]
+    return Fitter(body, prior, config or FitConfig())(evidence, camera, chosen)
