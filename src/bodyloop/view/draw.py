@@ -1,4 +1,4 @@
-"""Keypoints and limbs on a picture, and pictures side by side. Pixel (0, 0) is the centre of the top-left pixel."""
+"""Keypoints and limbs on a picture, and pictures side by side."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,11 @@ def draw_keypoints(pixels: np.ndarray, evidence: Evidence, radius: float | None 
     Args:
         pixels: (H, W, 3) uint8 RGB; not changed.
         evidence: keypoints in this picture's pixels; those of confidence 0 are left out.
-        radius: of the dots in pixels; 1/250 of the picture's longer side, at least 2, if None.
+        radius: of the dots in pixels; 1/250 of the picture's longer side, at least 2.5, if None.
     """
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
-    size = max(2.0, max(image.size) / 250) if radius is None else radius
+    size = max(2.5, max(image.size) / 250) if radius is None else radius
     reach = 4 * max(image.size)
     for points, confidence in zip(evidence.keypoints.tolist(), evidence.confidence.tolist(), strict=True):
         seen = [c > 0 and max(abs(x), abs(y)) < reach for (x, y), c in zip(points, confidence, strict=True)]
