@@ -235,6 +235,4 @@ def _people(body: BodyModel, bodies: Bodies, names: Sequence[str] | None) -> lis
     faces = _array(body.faces)
     places, directions = _array(vertices) * CAMERA_TO_VIEWER, _array(normals) * CAMERA_TO_VIEWER
     colors = person_colors(len(vertices)).numpy()
-    return [
-        _Person(n, *rest, faces, c) for n, *rest, c in zip(labels, places, directions, colors, strict=True)
-    ]
+    return [_Person(n, places[i], directions[i], faces, colors[i]) for i, n in enumerate(labels)]
