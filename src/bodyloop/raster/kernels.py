@@ -1,9 +1,9 @@
 """The compiled loops of the z-buffer. Imported on first use, since numba takes a second to load.
 
 Everything is computed in float64 pixels. Projected vertices are snapped to 1/65536 pixel, so that the edge
-functions of triangles up to 1024 pixels wide are exact. Longer edges are always evaluated from the same one of
-their two ends, so the two faces that share an edge get the same number with opposite signs. Together with the
-top-left rule, a pixel on a shared edge belongs to exactly one of the two faces.
+functions of triangles up to 1024 pixels wide are exact. Longer edges are always evaluated from the same one
+of their two ends, so the two faces that share an edge get the same number with opposite signs. Together with
+the top-left rule, a pixel on a shared edge belongs to exactly one of the two faces.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
 def _edge(ax, ay, bx, by):  # type: ignore[no-untyped-def]
     """Edge a -> b of a clockwise face (as seen, y down) as (origin x, y, direction x, y, least value inside).
 
-    The edge function of p is ``dx (py - oy) - dy (px - ox)``. The origin is the same end for both directions of
-    the edge, so that they give opposite numbers exactly. Pixels on the edge belong to a top or left edge.
+    The edge function of p is ``dx (py - oy) - dy (px - ox)``. The origin is the same end for both directions
+    of the edge, so that they give opposite numbers exactly. Pixels on the edge belong to a top or left edge.
     """
     dx, dy = bx - ax, by - ay
     least = 0.0 if dy < 0.0 or (dy == 0.0 and dx > 0.0) else TINY
@@ -202,3 +202,29 @@ def _resolve(vertices, faces, lens, face_id, barycentric, depth):  # type: ignor
             barycentric[row, column, 0] = u
             barycentric[row, column, 1] = v
             barycentric[row, column, 2] = w
+
+
+@_jit
+def gather(face_id, barycentric, faces, table, count, image):  # type: ignore[no-untyped-def]
+    """Interpolate attributes where something is hit, one pass over the pixels.
+
+    Args:
+        face_id, barycentric: (B, P) and (B, P, 3).
+        faces: (F, 3).
+        table: (V, C) or (B V, C) float32.
+        count: rows of the table between one mesh and the next, 0 if they share it.
+        image: (B, P, C) float32; hit pixels are written.
+    """
+    for mesh in range(face_id.shape[0]):
+        for pixel in range(face_id.shape[1]):
+            f = face_id[mesh, pixel]
+            if f < 0:
+                continue
+            i, j, k = (
+                faces[f, 0] + mesh * count,
+                faces[f, 1] + mesh * count,
+                faces[f, 2] + mesh * count,
+            )
+            u, v, w = barycentric[mesh, pixel, 0], barycentric[mesh, pixel, 1], barycentric[mesh, pixel, 2]
+            for c in range(table.shape[1]):
+                image[mesh, pixel, c] = u * table[i, c] + v * table[j, c] + w * table[k, c]

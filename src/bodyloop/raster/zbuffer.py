@@ -43,9 +43,9 @@ def rasterize(
     """Z-buffer of meshes that share their faces.
 
     Exact at pixel centres: a pixel on a shared edge belongs to exactly one of the two faces (top-left rule);
-    faces that cross the near plane are clipped; of equally near faces the first one wins. One mesh is drawn on
-    one core, a batch on all of torch's threads. Tensors on other devices are drawn on the CPU and the result is
-    sent back. No gradients: interpolated attributes carry their own (`interpolate`).
+    faces that cross the near plane are clipped; of equally near faces the first one wins. One mesh is drawn
+    on one core, a batch on all of torch's threads. Tensors on other devices are drawn on the CPU and the
+    result is sent back. No gradients: interpolated attributes carry their own (`interpolate`).
 
     Args:
         vertices: (..., V, 3) camera frame, metres.

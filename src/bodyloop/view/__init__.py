@@ -1,6 +1,18 @@
 """Pictures and files for people to look at: overlays, side views, contact sheets, mesh exports."""
 
 from bodyloop.view.draw import contact_sheet, draw_keypoints
+from bodyloop.view.export import SavedBodies, load_npz, save_glb, save_npz, save_obj, save_ply
 from bodyloop.view.overlay import overlay, side_view
 
-__all__ = ["contact_sheet", "draw_keypoints", "overlay", "side_view"]
+__all__ = [
+    "SavedBodies",
+    "contact_sheet",
+    "draw_keypoints",
+    "load_npz",
+    "overlay",
+    "save_glb",
+    "save_npz",
+    "save_obj",
+    "save_ply",
+    "side_view",
+]

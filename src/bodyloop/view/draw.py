@@ -1,4 +1,4 @@
-"""Keypoints and limbs on a picture, and pictures side by side. Pixel (0, 0) is the centre of the top-left pixel."""
+"""Keypoints and limbs on a picture, and pictures side by side."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ LEFT, RIGHT, MIDDLE = (235, 94, 85), (66, 165, 190), (250, 250, 250)
 """Dots on the person's left are red, on their right blue, in the middle white."""
 
 
-def draw_keypoints(pixels: np.ndarray, evidence: Evidence, radius: float | None = None) -> np.ndarray:
+def draw_keypoints(pixels: np.ndarray, evidence: Evidence, radius: int | None = None) -> np.ndarray:
     """The picture with every observed keypoint as a dot, and a line where both ends of a limb are observed.
 
     Args:
         pixels: (H, W, 3) uint8 RGB; not changed.
         evidence: keypoints in this picture's pixels; those of confidence 0 are left out.
-        radius: of the dots in pixels; 1/250 of the picture's longer side, at least 2, if None.
+        radius: of the dots in pixels; 1/250 of the picture's longer side, at least 3, if None.
     """
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
-    size = max(2.0, max(image.size) / 250) if radius is None else radius
+    size = max(3, round(max(image.size) / 250)) if radius is None else radius
     reach = 4 * max(image.size)
     for points, confidence in zip(evidence.keypoints.tolist(), evidence.confidence.tolist(), strict=True):
         seen = [c > 0 and max(abs(x), abs(y)) < reach for (x, y), c in zip(points, confidence, strict=True)]
@@ -30,7 +30,8 @@ def draw_keypoints(pixels: np.ndarray, evidence: Evidence, radius: float | None 
                 draw.line([*points[i], *points[j]], fill=(245, 245, 245), width=max(1, round(size / 2)))
         for (x, y), name, visible in zip(points, evidence.skeleton.keypoints, seen, strict=True):
             if visible:
-                box = [x - size, y - size, x + size, y + size]
+                column, row = round(x), round(y)  # whole numbers, or pillow draws half a pixel aside
+                box = [column - size, row - size, column + size, row + size]
                 draw.ellipse(box, fill=_side_color(name), outline=(30, 30, 30))
     return np.asarray(image)
 

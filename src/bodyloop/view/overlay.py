@@ -10,7 +10,7 @@ from bodyloop.body import Bodies, BodyModel
 from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera
 from bodyloop.view.draw import draw_keypoints
-from bodyloop.view.render import Mesh, person_colors, render, visible_box
+from bodyloop.view.render import Mesh, paint, person_colors
 
 BACKGROUND = (0.95, 0.955, 0.965)
 GROUND = (0.78, 0.79, 0.81)
@@ -49,11 +49,7 @@ def overlay(
     camera = _single(camera)
     out = pixels.copy()
     vertices, colors = _people(body, bodies)
-    x0, y0, x1, y1 = visible_box(vertices.flatten(0, 1), camera)
-    if x1 > x0 and y1 > y0:
-        window = Camera(camera.focal, camera.center - torch.tensor([x0, y0]), (x1 - x0, y1 - y0))
-        picture = render(Mesh.people(vertices, body.faces.cpu(), colors), window)
-        out[y0:y1, x0:x1] = _blend(out[y0:y1, x0:x1], picture, alpha)
+    paint(out, Mesh.people(vertices, body.faces.cpu(), colors), camera, alpha)
     return out if evidence is None else draw_keypoints(out, evidence)
 
 
@@ -62,8 +58,9 @@ def side_view(
 ) -> np.ndarray:
     """The same people turned about the vertical through their middle, on a plain ground.
 
-    At 90 degrees this is what somebody sees who stands at the photo's right edge and looks across: of a person
-    who faces the camera, the left side. The vertical is the camera's y axis; the disc touches the lowest point.
+    At 90 degrees this is what somebody sees who stands at the photo's right edge and looks across: of a
+    person who faces the camera, the left side. The vertical is the camera's y axis; the ground touches the
+    lowest point.
 
     Args:
         body: the bodies' model.
@@ -89,7 +86,8 @@ def side_view(
     camera, distance = _frame(turned.flatten(0, 1), width, height)
     turned = turned + torch.tensor([0.0, 0.0, distance])
     mesh = Mesh.people(turned, body.faces.cpu(), colors) + _ground(turned.flatten(0, 1))
-    return _blend(canvas, render(mesh, camera), 1.0)
+    paint(canvas, mesh, camera)
+    return canvas
 
 
 def _single(camera: Camera) -> Camera:
@@ -112,13 +110,6 @@ def _people(body: BodyModel, bodies: Bodies) -> tuple[Tensor, Tensor]:
     vertices = vertices.reshape(-1, *vertices.shape[-2:])
     good = torch.isfinite(vertices).all(-1).all(-1)
     return vertices[good], person_colors(len(vertices))[good]
-
-
-def _blend(photo: np.ndarray, picture: Tensor, alpha: float) -> np.ndarray:
-    """Photo (H, W, 3) uint8 under a picture (H, W, 4) of colour times coverage, and coverage."""
-    values = picture.numpy() * np.float32(alpha)
-    mixed = photo * (1 - values[..., 3:]) + values[..., :3] * np.float32(255)
-    return (mixed + np.float32(0.5)).astype(np.uint8)
 
 
 def _frame(points: Tensor, width: int, height: int) -> tuple[Camera, float]:

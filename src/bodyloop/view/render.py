@@ -1,7 +1,11 @@
-"""Pictures of meshes: several people in one z-buffer, lit, anti-aliased. Camera frame, metres, RGB in [0, 1]."""
+"""Pictures of meshes: several people in one z-buffer, lit, anti-aliased.
+
+Vertices are in the camera frame in metres, colours are RGB in [0, 1].
+"""
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +35,9 @@ PALETTE = torch.tensor(
 """Body colours, told apart by people with most kinds of colour vision as long as they are few."""
 
 SUPERSAMPLED_PIXELS = 2_000_000
-"""Areas up to this many pixels are drawn with four samples a pixel; beyond, single stairs are too small to see."""
+"""Areas up to this many pixels get four samples a pixel; in larger ones the stairs are too small to see."""
+BAND_PIXELS = 500_000
+"""Samples that are drawn at once."""
 
 
 def person_colors(count: int) -> Tensor:
@@ -83,10 +89,21 @@ def visible_box(vertices: Tensor, camera: Camera) -> tuple[int, int, int, int]:
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def render(mesh: Mesh, camera: Camera) -> Tensor:
-    """Picture (H, W, 4) of a mesh on the CPU: RGB times coverage, and the coverage, all in [0, 1]."""
-    width, height = camera.size
-    factor = 2 if width * height <= SUPERSAMPLED_PIXELS else 1
-    table = torch.cat([mesh.colors, torch.ones_like(mesh.colors[:, :1])], -1)
-    fragments = rasterize(mesh.vertices, mesh.faces, supersampled(camera, factor))
-    return downsample(interpolate(fragments, mesh.faces, table), factor)
+def paint(canvas: np.ndarray, mesh: Mesh, camera: Camera, alpha: float = 1.0) -> None:
+    """Paint a mesh onto a picture (H, W, 3) uint8 of the camera's size, in place and on the CPU.
+
+    Only the mesh's surroundings are touched, band by band, so that large photos need little memory.
+    """
+    x0, y0, x1, y1 = visible_box(mesh.vertices, camera)
+    factor = 2 if (x1 - x0) * (y1 - y0) <= SUPERSAMPLED_PIXELS else 1
+    rows = max(1, BAND_PIXELS // max(1, (x1 - x0) * factor**2))
+    for top in range(y0, y1, rows):
+        bottom = min(top + rows, y1)
+        window = Camera(camera.focal, camera.center - torch.tensor([x0, top]), (x1 - x0, bottom - top))
+        fragments = rasterize(mesh.vertices, mesh.faces, supersampled(window, factor))
+        colors = downsample(interpolate(fragments, mesh.faces, mesh.colors), factor).numpy()
+        cover = downsample(fragments.mask[..., None].float(), factor).numpy()
+        seen = cover[..., 0] > 0
+        band, opacity = canvas[top:bottom, x0:x1], np.float32(alpha)
+        mixed = band[seen] * (1 - opacity * cover[seen]) + 255 * opacity * colors[seen] + np.float32(0.5)
+        band[seen] = mixed.astype(np.uint8)
