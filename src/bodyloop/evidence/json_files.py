@@ -142,10 +142,10 @@ def to_box(value: Any) -> list[float] | None:
 
 def to_size(record: Mapping[str, Any]) -> tuple[int, int] | None:
     """(width, height) of an image record that tells it."""
-    width, height = record.get("width"), record.get("height")
-    if type(width) in (int, float) and type(height) in (int, float) and 0 < width < 1e7 and 0 < height < 1e7:
-        return int(width), int(height)
-    return None
+    width, height = (record.get(key) for key in ("width", "height"))
+    if not isinstance(width, int | float) or not isinstance(height, int | float):
+        return None
+    return (int(width), int(height)) if 1 <= width < 1e7 and 1 <= height < 1e7 else None
 
 
 def match_image(table: Mapping[str, T], image: str | Path) -> T | None:

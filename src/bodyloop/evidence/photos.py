@@ -102,8 +102,9 @@ def _decode(path: Path) -> Photo:
                 exif = image.getexif()
                 focal = exif_focal(exif, image.size)
                 notes = []
-                if getattr(image, "n_frames", 1) > 1:
-                    notes.append(f"first of {image.n_frames} frames")
+                frames = getattr(image, "n_frames", 1)
+                if frames > 1:
+                    notes.append(f"first of {frames} frames")
                 if exif.get(_ORIENTATION, 1) not in (1, None):
                     notes.append("turned as EXIF says")
                 upright = ImageOps.exif_transpose(image)
