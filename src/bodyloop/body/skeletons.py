@@ -110,6 +110,13 @@ COCO17 = Skeleton(
     _limbs("hip_extra") + _TORSO + _FACE,
     "COCO person_keypoints category record; hips go to SPIN's J24 hips (SPIN datasets/preprocess/coco.py)",
 )
+COCO23 = Skeleton(
+    "coco23",
+    COCO17.keypoints
+    + _names("left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel"),
+    COCO17.edges + tuple((f"{s}_ankle", f"{s}_{p}") for s in ("left", "right") for p in ("heel", "big_toe")),
+    "COCO-WholeBody, body and feet: the first 23 of its 133",
+)
 OPENPOSE25 = Skeleton(
     "openpose25",
     _names(
@@ -210,6 +217,7 @@ SKELETONS = {
     s.name: s
     for s in (
         COCO17,
+        COCO23,
         OPENPOSE25,
         MEDIAPIPE33,
         LSP14,
