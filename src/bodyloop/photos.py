@@ -114,32 +114,31 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
     body = load_body(job.body)
     known = read_keypoints(job.keypoints) if job.keypoints else None
     found = find_photos(job.inputs)
-    summary = Summary(failures=list(found.failures.items()))
-    if not found.photos:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in summary.failures)
-        raise InputError(f"no photo to work on. {reasons}")
+    summary = Summary(failures=[(e.partition(": ")[0], e.partition(": ")[2] or e) for e in found.errors])
+    if not found.paths:
+        raise InputError("no photo to work on. " + "; ".join(found.errors))
     _make_folder(job.out)
     if known and known.skipped:
         summary.notes.append(f"{job.keypoints}: {_count(len(known.skipped), 'record')} skipped")
-    source = _source_of_evidence(job, known, len(found.photos) == 1)
-    for done, (path, folder) in enumerate(_folders(found.photos, job.out, job.flat)):
+    source = _source_of_evidence(job, known, len(found.paths) == 1)
+    for done, (path, folder) in enumerate(_folders(found.paths, job.out, job.flat)):
         result = PhotoResult(path, folder)
         summary.results.append(result)
         if job.resume and (folder / "body.npz").exists():
             result.skipped = True
             continue
         with _failure_into(result):
-            tell(done, len(found.photos), f"{path.name}: looking for people")
+            tell(done, len(found.paths), f"{path.name}: looking for people")
             photo = read_photo(path)
             evidence = source(photo)
-            tell(done, len(found.photos), f"{path.name}: fitting {_count(len(evidence), 'person', 'people')}")
+            tell(done, len(found.paths), f"{path.name}: fitting {_count(len(evidence), 'person', 'people')}")
             result.fits, result.camera_note = fit_photo(photo, evidence, body, job)
-            tell(done, len(found.photos), f"{path.name}: writing")
+            tell(done, len(found.paths), f"{path.name}: writing")
             write_results(folder, photo, body, result.fits, job.formats, job.pictures)
         if result.failure:
             result.fits = None
             summary.failures.append((str(path), result.failure))
-    tell(len(found.photos), len(found.photos), "done")
+    tell(len(found.paths), len(found.paths), "done")
     summary.seconds = time.time() - began
     return summary
 
@@ -207,14 +206,14 @@ def _source_of_evidence(
             evidence = known.for_image(photo.path)
             if evidence is None or len(evidence) == 0:
                 raise InputError(
-                    f"{job.keypoints} has no keypoints for it; the file speaks of {_some(list(known.images))}"
+                    f"{job.keypoints} has no keypoints for it; the file speaks of {_some(list(known.people))}"
                 )
             return evidence
 
         return from_file
 
     from bodyloop.detect import load_detector
-    from bodyloop.evidence.boxes import read_boxes
+    from bodyloop.evidence.box_files import read_boxes
 
     boxes = read_boxes(job.boxes) if job.boxes else None
     detector = load_detector(job.detector)
@@ -225,7 +224,7 @@ def _source_of_evidence(
             inside = boxes.for_image(photo.path)
             if inside is None:
                 raise InputError(
-                    f"{job.boxes} has no boxes for it; the file speaks of {_some(list(boxes.images))}"
+                    f"{job.boxes} has no boxes for it; the file speaks of {_some(list(boxes.boxes))}"
                 )
         evidence = detector(photo.pixels, inside).evidence
         if len(evidence) == 0:
