@@ -105,8 +105,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             if "Object arrays" in str(error):
                 raise MotionFileError(
                     f"{path}: {name!r} holds pickled Python objects, which could run code when loaded, so "
-                    "they are not read. If you trust the file, load it once with numpy's allow_pickle=True and "
-                    "save it again with plain arrays"
+                    "they are not read. If you trust the file, load it once with numpy's allow_pickle=True "
+                    "and save it again with plain arrays"
                 ) from error
             raise MotionFileError(f"{path}: {name!r} cannot be read ({error})") from error
     return arrays
