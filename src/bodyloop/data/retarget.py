@@ -179,7 +179,7 @@ def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 def _world_rotations(
     source: _Source, rig: Rig, rest: Tensor, upright: np.ndarray, frame: np.ndarray
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """World rotations (T, 3, 3) of those SMPL joints that the source moves; frames (T,) with a faulty elbow."""
+    """World rotations (T, 3, 3) of those SMPL joints that the source moves; frames (T,) of faulty elbows."""
     turned = torch.from_numpy(upright @ source.rotations @ frame)
     places = rest.numpy()
     world: dict[str, Tensor] = {}
@@ -233,8 +233,8 @@ def _bend_elbows(world: dict[str, Tensor], rest: Tensor) -> Tensor:
     direction of upper arm x forearm, in the upper arm's frame. The upper arm is then twisted so that SMPL's
     axis (left -y, right +y) lies there. The forearm follows without twist of its own but half of the hand's.
 
-    In a few clips an elbow is bent the wrong way round throughout (a boxer whose guard points behind him). The
-    truth cannot be told from the file, so these frames are reported, not repaired.
+    In a few clips an elbow is bent the wrong way round throughout (a boxer whose guard points behind him).
+    The truth cannot be told from the file, so these frames are reported, not repaired.
     """
     backwards = torch.zeros(len(world["pelvis"]), dtype=torch.bool)
     for side, sign in (("left", -1.0), ("right", 1.0)):

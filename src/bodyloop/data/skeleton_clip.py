@@ -71,7 +71,7 @@ class SkeletonClip:
 
 def tidy_fps(fps: float) -> float:
     """The nearest whole number of frames per second where a file's rounding of 1 / fps hides it."""
-    return float(round(fps)) if fps >= 1 and math.isclose(fps, round(fps), rel_tol=1e-3) else fps
+    return float(round(fps)) if fps >= 1 and math.isclose(fps, round(fps), rel_tol=5e-4) else fps
 
 
 def subject_of(path: Path) -> str:
