@@ -113,4 +113,5 @@ def _gender(arrays: dict[str, np.ndarray]) -> str:
         return "neutral"
     value = arrays["gender"].reshape(-1)[0]
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return _GENDERS.get(text.strip().lower()[:1], "neutral")
+    text = text.removeprefix("b'").strip().lower()  # some writers saved the repr of bytes
+    return _GENDERS.get(text[:1], "neutral")

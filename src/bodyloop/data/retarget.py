@@ -6,9 +6,17 @@ turns SMPL's rest bone into the source's rest bone:
     R_smpl_world(t) = U  R_source_world(t)  F  A
 
 U turns the source's world upright (identity for y up). F holds the source's rest directions left, up and
-forward as columns: it takes SMPL's axes to the source's. A is the smallest rotation from SMPL's rest bone to
-the source's, for limbs; pelvis, spine, head, collars and feet, which have several neighbours or none, keep
-the frame itself (A = I), since both skeletons rest upright on flat feet.
+forward as columns: it takes SMPL's axes to the source's. A accounts for rest poses that differ:
+
+- arms: the smallest rotation from SMPL's rest bone to the source's, so that directions are kept exactly;
+- legs: the same for the mean of the bone's and the whole leg's direction, since bodies of SMPL's kind rest
+  with a kink of about 8 degrees at the knee (seen from the front) that is not there in a straight leg;
+- pelvis and spine: half the angle between the two trunks seen from the side, the other half being taken for
+  a difference in where the joints were put; neck, head, collars and feet: the frame itself (A = I), since
+  both skeletons rest looking ahead on flat feet.
+
+Then the elbows: where a source's elbow bends about an axis of its own, the upper arm is twisted so that it is
+SMPL's, and the forearm takes half of the hand's twist (see `_bend_elbows`).
 """
 
 from dataclasses import dataclass
@@ -34,6 +42,7 @@ _LIMB_CHILD = {
     "elbow": "wrist",
     "wrist": "hand",
 }
+_BENT = np.deg2rad(15)  # an elbow bent by less than this says little about its axis
 _STRAIGHT = np.deg2rad(20)  # rest axes nearer than this to a coordinate axis are meant to be that axis
 
 
@@ -84,10 +93,10 @@ def retarget(clip: SkeletonClip, body: BodyModel, rig: Rig | None = None) -> Mot
     source = _find_joints(clip, rig)
     rest = body.rest_joints[0].double()
     upright, frame = _rest_frame(source)
-    world = _world_rotations(source, rig, rest, upright, frame)
+    world, backwards = _world_rotations(source, rig, rest, upright, frame)
     rotations = _relative(world)
     trans = _translation(source, rest, rotations[:, 0], upright)
-    good = find_good(rotations, trans, clip.fps)
+    good = find_good(rotations, trans, clip.fps) & ~backwards
     if clip.good is not None:
         good &= torch.from_numpy(np.asarray(clip.good, dtype=bool).copy())
     motion = Motion(rotations.float(), trans.float(), clip.fps, clip.name, clip.subject, good)
@@ -169,8 +178,8 @@ def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 def _world_rotations(
     source: _Source, rig: Rig, rest: Tensor, upright: np.ndarray, frame: np.ndarray
-) -> dict[str, Tensor]:
-    """World rotations (T, 3, 3) of those SMPL joints that the source moves, spine and neck included."""
+) -> tuple[dict[str, Tensor], Tensor]:
+    """World rotations (T, 3, 3) of those SMPL joints that the source moves; frames (T,) of faulty elbows."""
     turned = torch.from_numpy(upright @ source.rotations @ frame)
     places = rest.numpy()
     world: dict[str, Tensor] = {}
@@ -185,11 +194,104 @@ def _world_rotations(
                     continue
                 raise MotionFileError(f"{source.clip.name}: joints {name!r} and {child!r} coincide at rest")
             smpl_bone = places[SMPL_JOINTS.index(child)] - places[SMPL_JOINTS.index(name)]
+            if part in ("hip", "knee"):
+                hip, ankle = f"{side}_hip", f"{side}_ankle"
+                smpl_bone = _middle(
+                    smpl_bone, places[SMPL_JOINTS.index(ankle)] - places[SMPL_JOINTS.index(hip)]
+                )
+                bone = _middle(bone, source.rest[source.joints[ankle]] - source.rest[source.joints[hip]])
             rotation = rotation @ torch.from_numpy(rotation_between(smpl_bone, frame.T @ bone))
         world[name] = rotation
-    _spread(world, ("spine1", "spine2", "spine3"), "pelvis", [turned[:, i] for i in source.spine])
+    backwards = _bend_elbows(world, rest)
+    trunk = torch.from_numpy(_trunk_alignment(source, places, frame))
+    world["pelvis"] = world["pelvis"] @ trunk
+    _spread(world, ("spine1", "spine2", "spine3"), "pelvis", [turned[:, i] @ trunk for i in source.spine])
     _spread(world, ("neck", "head"), "spine3", [turned[:, i] for i in source.neck])
-    return world
+    return world, backwards
+
+
+def _middle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The direction (3,) halfway between two."""
+    return first / np.linalg.norm(first) + second / np.linalg.norm(second)
+
+
+def _trunk_alignment(source: _Source, places: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Half the rotation (3, 3) about x from SMPL's rest trunk, hips to shoulders, to the source's."""
+    names = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    signs = np.array([[1.0], [1.0], [-1.0], [-1.0]])
+    ours = (places[[SMPL_JOINTS.index(n) for n in names]] * signs).sum(0)
+    theirs = frame.T @ (source.rest[[source.joints[n] for n in names]] * signs).sum(0)
+    pitch = np.arctan2(theirs[2], theirs[1]) - np.arctan2(ours[2], ours[1])
+    return axis_angle_to_rotmat(torch.tensor([pitch / 2, 0.0, 0.0], dtype=torch.float64)).numpy()
+
+
+def _bend_elbows(world: dict[str, Tensor], rest: Tensor) -> Tensor:
+    """Make each elbow bend about SMPL's axis, bone directions unchanged; returns frames (T,) bent backwards.
+
+    Captured elbows are hinges about an axis that the capture's skeleton chose (30 degrees off in the Daz
+    conversion). It is found once a clip (a constant, so that nothing jumps at straight arms): the main
+    direction of upper arm x forearm, in the upper arm's frame. The upper arm is then twisted so that SMPL's
+    axis (left -y, right +y) lies there. The forearm follows without twist of its own but half of the hand's.
+
+    In a few clips an elbow is bent the wrong way round throughout (a boxer whose guard points behind him).
+    The truth cannot be told from the file, so these frames are reported, not repaired.
+    """
+    backwards = torch.zeros(len(world["pelvis"]), dtype=torch.bool)
+    for side, sign in (("left", -1.0), ("right", 1.0)):
+        names = [f"{side}_{part}" for part in ("shoulder", "elbow", "wrist")]
+        if names[1] not in world:
+            continue
+        shoulder, elbow, wrist = (rest[SMPL_JOINTS.index(n)] for n in names)
+        upper_bone = torch.nn.functional.normalize(elbow - shoulder, dim=0)
+        lower_bone = torch.nn.functional.normalize(wrist - elbow, dim=0)
+        upper, forearm = world[names[0]], world[names[1]]
+        direction = (upper.mT @ forearm) @ lower_bone
+        twist = _hinge_twist(upper_bone, direction, sign)
+        upper = upper @ axis_angle_to_rotmat(upper_bone * twist)
+        direction = (upper.mT @ forearm) @ lower_bone
+        forearm = upper @ _swing(lower_bone, direction)
+        sine = sign * torch.linalg.cross(upper_bone.expand_as(direction), direction)[:, 1]
+        backwards |= sine < -np.sin(_BENT)
+        if names[2] in world:
+            turn = _twist_about(forearm.mT @ world[names[2]], lower_bone)
+            forearm = forearm @ axis_angle_to_rotmat(lower_bone * (turn / 2)[:, None])
+        world[names[0]], world[names[1]] = upper, forearm
+    return backwards
+
+
+def _hinge_twist(bone: Tensor, direction: Tensor, sign: float) -> Tensor:
+    """Angle () about ``bone`` (3,) from SMPL's elbow axis, ``sign`` * y, to a clip's own.
+
+    Args:
+        bone: unit direction of the upper arm, at rest.
+        direction: (T, 3) unit directions of the forearm in the upper arm's frame.
+        sign: -1 left, +1 right.
+    """
+    normals = torch.linalg.cross(bone.expand_as(direction), direction)
+    if (normals.norm(dim=-1) > np.sin(_BENT)).sum() == 0:  # arms straight throughout: nothing to see
+        return bone.new_zeros(())
+    axis = torch.linalg.eigh(normals.mT @ normals).eigenvectors[:, -1]
+    smpl_axis = torch.zeros_like(bone)
+    smpl_axis[1] = sign
+    smpl_axis = torch.nn.functional.normalize(smpl_axis - (smpl_axis @ bone) * bone, dim=0)
+    if axis @ smpl_axis < 0:
+        axis = -axis
+    return torch.atan2(torch.linalg.cross(smpl_axis, axis) @ bone, smpl_axis @ axis)
+
+
+def _swing(start: Tensor, ends: Tensor) -> Tensor:
+    """Smallest rotations (T, 3, 3) from the unit direction ``start`` (3,) to unit ``ends`` (T, 3)."""
+    axis = torch.linalg.cross(start.expand_as(ends), ends)
+    sine, cosine = axis.norm(dim=-1), ends @ start
+    angle = torch.atan2(sine, cosine)
+    return axis_angle_to_rotmat(axis * (angle / sine.clamp_min(1e-9))[:, None])
+
+
+def _twist_about(rotation: Tensor, axis: Tensor) -> Tensor:
+    """Twist angles (T,) of rotations (T, 3, 3) about a unit axis (3,), in (-pi, pi]."""
+    xyzw = roma.rotmat_to_unitquat(rotation)
+    angle = 2 * torch.atan2(xyzw[:, :3] @ axis, xyzw[:, 3])
+    return torch.remainder(angle + torch.pi, 2 * torch.pi) - torch.pi
 
 
 def _spread(world: dict[str, Tensor], chain: tuple[str, ...], below: str, sources: list[Tensor]) -> None:

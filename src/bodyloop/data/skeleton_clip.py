@@ -71,7 +71,7 @@ class SkeletonClip:
 
 def tidy_fps(fps: float) -> float:
     """The nearest whole number of frames per second where a file's rounding of 1 / fps hides it."""
-    return float(round(fps)) if fps >= 1 and math.isclose(fps, round(fps), rel_tol=1e-3) else fps
+    return float(round(fps)) if fps >= 1 and math.isclose(fps, round(fps), rel_tol=5e-4) else fps
 
 
 def subject_of(path: Path) -> str:
@@ -105,8 +105,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             if "Object arrays" in str(error):
                 raise MotionFileError(
                     f"{path}: {name!r} holds pickled Python objects, which could run code when loaded, so "
-                    "they are not read. If you trust the file, load it once with numpy's allow_pickle=True and "
-                    "save it again with plain arrays"
+                    "they are not read. If you trust the file, load it once with numpy's allow_pickle=True "
+                    "and save it again with plain arrays"
                 ) from error
             raise MotionFileError(f"{path}: {name!r} cannot be read ({error})") from error
     return arrays
