@@ -1,7 +1,7 @@
 """Pictures and files for people to look at: overlays, side views, contact sheets, mesh exports."""
 
 from bodyloop.view.draw import contact_sheet, draw_keypoints
-from bodyloop.view.export import SavedBodies, load_npz, save_glb, save_npz, save_obj, save_ply
+from bodyloop.view.export import SavedBodies, load_npz, save_glb, save_npz, save_obj, save_ply, save_png
 from bodyloop.view.overlay import overlay, side_view
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "save_npz",
     "save_obj",
     "save_ply",
+    "save_png",
     "side_view",
 ]

@@ -190,6 +190,19 @@ def save_glb(path: str | Path, body: BodyModel, bodies: Bodies, names: Sequence[
     write_atomic(path, scene.export(file_type="glb", include_normals=True))
 
 
+def save_png(path: str | Path, pixels: np.ndarray) -> None:
+    """PNG of pixels (H, W, 3) uint8.
+
+    Raises:
+        InputError: if the file cannot be written.
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="png", compress_level=3)
+    write_atomic(path, buffer.getvalue())
+
+
 def write_atomic(path: str | Path, data: bytes) -> None:
     """Write a file that is either the old one or complete, whatever happens meanwhile.
 
