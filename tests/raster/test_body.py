@@ -4,7 +4,6 @@ import importlib.resources
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -30,10 +29,11 @@ def test_agrees_with_the_ray_caster_on_random_posed_bodies():
     faces = body.faces.numpy()
     focal, center, size = torch.tensor([60.0, 60]), torch.tensor([23.5, 27.5]), (48, 56)
     found = rasterize(vertices, body.faces, Camera(focal, center, size)).face_id.numpy()
+    assert (found >= 0).mean() > 0.05
+    wrong = 0
     for mesh, ids in zip(vertices, found, strict=True):
-        for row in range(56):
+        for row in range(0, 56, 3):
             line = Camera(focal, center - torch.tensor([0.0, row]), (48, 1))
-            expected = raycast(mesh.numpy(), faces, line, NEAR)[0][0]
-            ids[row] = np.where(ids[row] == expected, 0, 1)
-    assert found.mean() <= 0.005
-    print(f"{found.mean():.5%} of pixels differ")
+            wrong += int((ids[row] != raycast(mesh.numpy(), faces, line, NEAR)[0][0]).sum())
+    assert wrong <= 0.005 * 3 * 19 * 48
+    print(f"{wrong} of {3 * 19 * 48} pixels differ")
