@@ -26,7 +26,7 @@ def _decided(vertices, faces, camera):
     """Ray-cast ids, and where they are the same for rays a hundredth of a pixel around."""
     ids, weights, depth = raycast(vertices, faces, camera, NEAR)
     same = np.ones(ids.shape, bool)
-    for shift in ((0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01)):
+    for shift in ((0.01, 0.004), (-0.004, 0.01), (-0.01, -0.004), (0.004, -0.01)):
         same &= raycast(vertices, faces, camera, NEAR, shift)[0] == ids
     return ids, weights, depth, same
 
@@ -64,7 +64,8 @@ def test_random_triangles_also_behind_the_camera(triangles):
     length = np.linalg.norm(normal, axis=1)
     assume((length > 1e-3).all())
     assume((np.abs((normal * a).sum(1)) > 0.01 * length).all())  # not seen edge-on
-    camera = Camera.from_focal(14, 17, 13)
+    # A crooked camera: round coordinates shall not fall on pixel centres, where ties are decided by rule.
+    camera = Camera(torch.tensor([13.91, 14.13]), torch.tensor([8.137, 5.713]), (17, 13))
     out = rasterize(torch.tensor(vertices), torch.tensor(faces), camera)
     ids, weights, depth, decided = _decided(vertices, faces, camera)
     np.testing.assert_array_equal(out.face_id.numpy()[decided], ids[decided])
@@ -143,7 +144,7 @@ def test_a_fan_covers_each_pixel_once_however_long_its_edges(x, y, on_centre, st
         x, y = round(x), round(y)
     angles = np.cumsum([start, second, third])
     outer = np.stack([np.cos(angles), np.sin(angles), np.zeros(3)], -1) * np.array(lengths)[:, None]
-    vertices = torch.tensor(np.vstack([np.zeros((1, 3)), outer]) + [x, y, 1.0])
+    vertices = torch.tensor(np.vstack([np.zeros((1, 3)), outer])) + torch.tensor([x, y, 1.0]).double()
     camera = Camera(torch.ones(2), torch.zeros(2), (16, 12))
     faces = torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 1]])
     total = sum(rasterize(vertices, face[None], camera).mask.int() for face in faces)

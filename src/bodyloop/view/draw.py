@@ -45,16 +45,16 @@ def _side_color(name: str) -> tuple[int, int, int]:
 def contact_sheet(
     images: Sequence[np.ndarray], columns: int, captions: Sequence[str] | None = None, cell: int = 320
 ) -> np.ndarray:
-    """Pictures in rows on white, each shrunk (never enlarged) to fit a square cell.
+    """Pictures in rows on white, each shrunk (never enlarged) to the width of its column.
 
     Args:
         images: (H, W, 3) uint8 RGB each, of any sizes.
         columns: pictures a row, at least 1.
         captions: one line under each picture, or None.
-        cell: side of a cell in pixels.
+        cell: width of a column in pixels, and the most that a picture may be high.
 
     Returns:
-        (rows * cell height, columns * cell, 3) uint8.
+        (rows * row height, columns * cell, 3) uint8; rows are as high as the highest picture.
 
     Raises:
         ValueError: without pictures, without columns, or with another number of captions.
@@ -65,15 +65,17 @@ def contact_sheet(
             f"pictures, {columns} columns, {None if captions is None else len(captions)} captions"
         )
     columns = min(columns, len(images))
-    row_height = cell + (18 if captions else 0)
+    pictures = [Image.fromarray(pixels) for pixels in images]
+    for picture in pictures:
+        picture.thumbnail((cell - 4, cell - 4), Image.Resampling.LANCZOS)
+    height = max(picture.height for picture in pictures) + 4
+    row_height = height + (14 if captions else 0)
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * cell, rows * row_height), "white")
     draw = ImageDraw.Draw(sheet)
-    for i, pixels in enumerate(images):
+    for i, picture in enumerate(pictures):
         left, top = i % columns * cell, i // columns * row_height
-        image = Image.fromarray(pixels)
-        image.thumbnail((cell - 4, cell - 4), Image.Resampling.LANCZOS)
-        sheet.paste(image, (left + (cell - image.width) // 2, top + (cell - image.height) // 2))
+        sheet.paste(picture, (left + (cell - picture.width) // 2, top + (height - picture.height) // 2))
         if captions:
-            draw.text((left + 4, top + cell + 1), captions[i], fill="black", font=ImageFont.load_default())
+            draw.text((left + 4, top + height), captions[i], fill="black", font=ImageFont.load_default())
     return np.asarray(sheet)
