@@ -18,6 +18,7 @@ import torch
 
 from bodyloop.body.model import BodyModel
 from bodyloop.body.skeletons import SMPL_JOINTS
+from bodyloop.errors import InputError
 
 SMPL_VERTEX_LANDMARKS = {
     "nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583,
@@ -43,7 +44,7 @@ SPIN's ``J_regressor_extra`` places them better, but is not ours to ship; these 
 """
 
 
-class BodyFileError(ValueError):
+class BodyFileError(InputError):
     """A body file that cannot be used; the message says what was expected and what was found."""
 
 

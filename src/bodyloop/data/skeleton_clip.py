@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from bodyloop.errors import InputError
+
 LARGEST_NUMBER = 1e6
 """No angle in degrees or place in millimetres of a real clip comes near this."""
 
 
-class MotionFileError(ValueError):
+class MotionFileError(InputError):
     """A motion file that cannot be used; the message names the file, what was expected and what was found."""
 
 

@@ -24,7 +24,9 @@ SIZE = N_POSE + N_BETAS + 3  # unknowns: global orientation and body pose, betas
 _BETAS, _TRANS = N_POSE, N_POSE + N_BETAS
 _MAX_EXP = 20.0  # exp(s theta) is capped: a joint two turns round would overflow
 
-_jit = njit(cache=True, fastmath={"nsz", "arcp", "contract", "afn", "reassoc"}, nogil=True)
+_jit = njit(
+    cache=True, error_model="numpy", fastmath={"nsz", "arcp", "contract", "afn", "reassoc"}, nogil=True
+)
 
 
 @_jit
@@ -409,10 +411,7 @@ def _fit_stage(
     local, world, place = np.empty((24, 3, 3)), np.empty((24, 3, 3)), np.empty((24, 3))
     spots = np.empty((len(points[1]), 3))
     turn = np.empty((3, 3))
-    if whole:
-        free = np.arange(SIZE)
-    else:
-        free = np.array([0, 1, 2, _TRANS, _TRANS + 1, _TRANS + 2])
+    free = np.arange(SIZE) if whole else np.array([0, 1, 2, _TRANS, _TRANS + 1, _TRANS + 2])
     new_theta, new_betas, new_trans, new_root = theta.copy(), betas.copy(), trans.copy(), root.copy()
     _locals(root, theta, local)
     _chain(local, betas, trans, body[0], body[1], body[2], world, place)
@@ -438,7 +437,8 @@ def _fit_stage(
     damping = DAMPING_START
     fresh = True
     done = 0
-    for done in range(1, steps + 1):
+    while done < steps:
+        done += 1
         if fresh:
             _add_priors(
                 theta,
@@ -493,7 +493,7 @@ def _fit_stage(
     return energy, done
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def fit_people(
     root, theta, betas, trans, body, points, target, weight, torso, focal, prior, bend_index, bend_sign,
     anchor, anchor_scale, stages, steps, energies, iterations,

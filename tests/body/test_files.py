@@ -1,0 +1,155 @@
+import contextlib
+import io
+import os
+import pickle
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from bodyloop.body import Bodies, BodyFileError, load_body
+from bodyloop.body.files import read_pickle
+
+Arrays = dict[str, np.ndarray]
+
+
+def save(path: Path, arrays: dict[str, object]) -> Path:
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    else:
+        path.write_bytes(pickle.dumps(arrays, protocol=2))
+    return path
+
+
+@pytest.fixture
+def fake_chumpy(monkeypatch: pytest.MonkeyPatch):
+    """Classes that pickle under chumpy's names, as SMPL's own files do."""
+    ch, reordering, package = (types.ModuleType(n) for n in ("chumpy.ch", "chumpy.reordering", "chumpy"))
+
+    class Ch:
+        def __init__(self, x: np.ndarray) -> None:
+            self.__dict__["x"] = x
+
+    class Select:
+        def __init__(self, a: object, idxs: np.ndarray, shape: tuple[int, ...]) -> None:
+            self.__dict__.update(a=a, idxs=idxs, preferred_shape=shape)
+
+    Ch.__module__, Select.__module__ = "chumpy.ch", "chumpy.reordering"
+    Ch.__qualname__, Select.__qualname__ = "Ch", "Select"
+    ch.Ch, reordering.Select = Ch, Select  # type: ignore[attr-defined]
+    for module in (ch, reordering, package):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return types.SimpleNamespace(Ch=Ch, Select=Select)
+
+
+def test_npz_and_pickle_are_the_same_body(tmp_path: Path, smpl_arrays: Arrays):
+    first = load_body(save(tmp_path / "a.npz", dict(smpl_arrays)))
+    wrapped = {**smpl_arrays, "J_regressor": sparse.csc_matrix(smpl_arrays["J_regressor"])}
+    second = load_body(save(tmp_path / "a.pkl", wrapped))
+    bodies = Bodies.from_smpl(torch.randn(2, 72) * 0.3)
+    assert torch.allclose(first.vertices(bodies), second.vertices(bodies))
+
+
+def test_chumpy_wrappers_are_read_without_chumpy(tmp_path: Path, smpl_arrays: Arrays, fake_chumpy):
+    dirs = smpl_arrays["shapedirs"]
+    wide = np.concatenate([dirs, dirs], 2)
+    index = np.arange(wide.size).reshape(wide.shape)[:, :, :10].ravel()
+    wrapped = {
+        **smpl_arrays,
+        "v_template": fake_chumpy.Ch(smpl_arrays["v_template"]),
+        "shapedirs": fake_chumpy.Select(fake_chumpy.Ch(wide), index, dirs.shape),
+    }
+    path = save(tmp_path / "smpl.pkl", wrapped)
+    for name in ("chumpy", "chumpy.ch", "chumpy.reordering"):
+        sys.modules.pop(name)
+    body = load_body(path)
+    assert torch.allclose(body.shapedirs, torch.from_numpy(dirs).float())
+
+
+def test_more_than_ten_shape_components_are_cut(tmp_path: Path, smpl_arrays: Arrays):
+    many = np.concatenate([smpl_arrays["shapedirs"]] * 3, 2)
+    assert load_body(save(tmp_path / "b.npz", {**smpl_arrays, "shapedirs": many})).shapedirs.shape[2] == 10
+
+
+class _Hostile:
+    def __reduce__(self):
+        return os.system, ("touch hacked",)
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        (_Hostile(), "system"),
+        ({"v_template": _Hostile()}, "system"),
+        ({"v_template": np.array([_Hostile()], dtype=object)}, "system"),
+        ({"x": Path("/")}, "pathlib"),
+        ({"x": print}, "print"),
+    ],
+)
+def test_hostile_pickles_are_refused_by_name(tmp_path: Path, monkeypatch, payload: object, named: str):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(pickle.dumps(payload))
+    with pytest.raises(BodyFileError, match=named):
+        load_body(path)
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_eval_through_reconstructor_is_refused(tmp_path: Path):
+    code = b"ccopyreg\n_reconstructor\n(cbuiltins\nset\ncbuiltins\nobject\nNtR."
+    with pytest.raises(BodyFileError, match="unusual"):
+        read_pickle(io.BytesIO(code), "evil")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("v_template", np.zeros((96, 2)), r"'v_template' should have shape \(any, 3\), got \(96, 2\)"),
+        ("weights", np.zeros((96, 23)), r"'weights' should have shape \(96, 24\)"),
+        ("weights", np.zeros((96, 24)), "sum to 1"),
+        ("shapedirs", np.zeros((96, 3, 4)), "at least 10 components"),
+        ("f", np.full((5, 3), 96), "names vertex 96"),
+        ("kintree_table", np.zeros((2, 52), int), "SMPL-H"),
+        ("kintree_table", np.zeros((2, 55), int), "SMPL-X"),
+        ("posedirs", np.zeros((96, 3, 459)), "'posedirs'"),
+        ("v_template", np.full((96, 3), np.nan), "NaN"),
+        ("v_template", np.array([["a"] * 3] * 96), "should hold numbers"),
+    ],
+)
+def test_wrong_arrays_are_explained(
+    tmp_path: Path, smpl_arrays: Arrays, key: str, value: object, message: str
+):
+    with pytest.raises(BodyFileError, match=message):
+        load_body(save(tmp_path / "bad.npz", {**smpl_arrays, key: value}))
+
+
+def test_missing_key_and_missing_file(tmp_path: Path, smpl_arrays: Arrays):
+    rest = {k: v for k, v in smpl_arrays.items() if k != "weights"}
+    with pytest.raises(BodyFileError, match="no 'weights'"):
+        load_body(save(tmp_path / "bad.pkl", rest))
+    with pytest.raises(BodyFileError, match="cannot be opened"):
+        load_body(tmp_path / "none.pkl")
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(BodyFileError, match="not a readable"):
+        load_body(tmp_path / "text.npz")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cut=st.integers(0, 4000), flips=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=4)
+)
+def test_damaged_pickles_never_raise_anything_else(
+    smpl_arrays: Arrays, cut: int, flips: list[tuple[int, int]]
+):
+    data = bytearray(pickle.dumps({k: v[:4] for k, v in smpl_arrays.items()}, protocol=2)[: 4000 - cut])
+    for place, value in flips:
+        if place < len(data):
+            data[place] = value
+    with contextlib.suppress(BodyFileError):
+        read_pickle(io.BytesIO(bytes(data)), "damaged")
