@@ -27,6 +27,7 @@ _SIGMA = 0.1
 """Tolerance of "the same place" when finds are compared, as a fraction of the person's size."""
 _SAME = 0.5
 """Similarity above which two finds are one person."""
+_FACE = slice(0, 11)
 _WHOLE_IMAGE_VOTES = 3
 """A find in the whole image counts as this many: no smaller window shows a person who fills the image."""
 
@@ -63,12 +64,20 @@ def similarity(first: np.ndarray, second: np.ndarray, size: float) -> float:
     return max(float(np.exp(-d / (2 * (size * _SIGMA) ** 2)).mean()) for d in both)
 
 
+def same_person(first: _Find, second: _Find) -> bool:
+    """Whether two finds are one person: most landmarks agree, or both have the same face."""
+    faces = first.points[_FACE], second.points[_FACE]
+    width = max(float(np.ptp(face, axis=0).max()) for face in faces)
+    apart = float(np.linalg.norm(faces[0] - faces[1], axis=-1).mean())
+    larger = max(first.size, second.size)
+    return apart < 0.5 * width or similarity(first.points, second.points, larger) > _SAME
+
+
 def merge(finds: list[_Find]) -> list[_Find]:
     """The best seen find of every person, with the votes of all finds of that person."""
     kept: list[_Find] = []
     for find in sorted(finds, key=lambda f: -f.score):
-        same = (k for k in kept if similarity(find.points, k.points, max(find.size, k.size)) > _SAME)
-        first = next(same, None)
+        first = next((k for k in kept if same_person(find, k)), None)
         if first is None:
             kept.append(find)
         else:
@@ -129,9 +138,9 @@ class MediaPipeDetector:
     def __init__(
         self,
         num_poses: int = 10,
-        fractions: tuple[float, ...] = (0.6, 0.35),
-        min_detection: float = 0.3,
-        min_votes: int = 4,
+        fractions: tuple[float, ...] = (0.65, 0.4),
+        min_detection: float = 0.5,
+        min_votes: int = 3,
         min_score: float = 0.4,
         masks: bool = False,
     ) -> None:
