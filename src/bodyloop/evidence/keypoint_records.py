@@ -61,7 +61,6 @@ class Collector:
         self.path, self.skips = path, Skips()
         self.people: dict[str, list[Person]] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
-        self.skeletons: dict[int, Skeleton] = {}
         self.broken = 0
 
     def skip(self, reason: str, where: str, broken: bool = True) -> None:
@@ -80,22 +79,34 @@ class Collector:
                 f"{self.path}: expected {EXPECTED}, got a file of {format_name} in which no record can be "
                 f"used: {'; '.join(self.skips.lines(5))}; correct or write it again"
             )
-        people = {name: _evidence(skeleton, rows) for name, rows in self.people.items()}
+        people = _to_evidence(skeleton, self.people)
         return KeypointFile(self.path, format_name, people, self.sizes, self.skips.lines())
 
 
-def _evidence(skeleton: Skeleton, people: list[Person]) -> Evidence:
-    rows = np.zeros((len(people), len(skeleton), 3))
-    for row, person in zip(rows, people, strict=True):
-        row[: len(person.keypoints)] = person.keypoints
+def _to_evidence(skeleton: Skeleton, people: Mapping[str, list[Person]]) -> dict[str, Evidence]:
+    """Evidence by image. All people are cleaned in one go: a file may have a hundred thousand."""
+    everybody = [person for persons in people.values() for person in persons]
+    rows = np.zeros((len(everybody), len(skeleton), 3), np.float32)
     with np.errstate(over="ignore"):
-        values = torch.from_numpy(rows.astype(np.float32))
-    plain = Evidence.from_keypoints(skeleton, values[..., :2], values[..., 2])
-    boxes = plain.boxes.clone()
-    for i, person in enumerate(people):
+        for row, person in zip(rows, everybody, strict=True):
+            row[: len(person.keypoints)] = person.keypoints
+    clean = Evidence.from_keypoints(skeleton, torch.from_numpy(rows[..., :2]), torch.from_numpy(rows[..., 2]))
+    boxes = clean.boxes.numpy().copy()
+    for box, person in zip(boxes, everybody, strict=True):
         if person.box is not None:
-            boxes[i] = torch.tensor(person.box)
-    return Evidence(skeleton, plain.keypoints, plain.confidence, boxes, _distinct(people))
+            box[:] = person.box
+    evidence, start = {}, 0
+    for name, persons in people.items():
+        part = slice(start, start + len(persons))
+        evidence[name] = Evidence(
+            skeleton,
+            clean.keypoints[part],
+            clean.confidence[part],
+            torch.from_numpy(boxes[part]),
+            _distinct(persons),
+        )
+        start += len(persons)
+    return evidence
 
 
 def _distinct(people: list[Person]) -> tuple[str, ...]:
