@@ -65,6 +65,7 @@ def check_boxes(boxes: Tensor) -> Tensor:
     if not good or not bool((boxes[:, 2:] > boxes[:, :2]).all()):
         raise InputError(
             f"a detector expects boxes (N, 4) x0, y0, x1, y1 with x1 > x0 and y1 > y0, got "
-            f"{tuple(boxes.shape)} {boxes.tolist()[:2]}; boxes x, y, w, h are converted by bodyloop.evidence.read_boxes"
+            f"{tuple(boxes.shape)} {boxes.tolist()[:2]}; boxes x, y, w, h are converted "
+            "by bodyloop.evidence.read_boxes"
         )
     return boxes

@@ -2,14 +2,14 @@
 
 BlazePose looks for people in a copy of the image 224 pixels wide, where small ones vanish, and its find is
 the better the more the person fills the window. So the image is searched through overlapping square windows,
-finds of the same person are merged, and each person is looked at once more in a window of its own. Windows
-are square because the landmarker's projection is exact for square images only.
+each person is looked at once more in windows of its own, and what all windows say of a person is settled
+into one answer. Windows are square because the landmarker's projection is exact for square images only.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ _SIGMA = 0.1
 """Tolerance of "the same place" when finds are compared, as a fraction of the person's size."""
 _SAME = 0.5
 """Similarity above which two finds are one person."""
+_FACE = slice(0, 11)
 _WHOLE_IMAGE_VOTES = 3
 """A find in the whole image counts as this many: no smaller window shows a person who fills the image."""
 
@@ -39,6 +40,7 @@ class _Find:
     mask: np.ndarray | None = None  # (S, S) bool, of the window
     window: tuple[int, int, int] = (0, 0, 0)
     votes: int = 1
+    twins: list["_Find"] = field(default_factory=list)  # the same person's finds in other windows
 
     @property
     def score(self) -> float:
@@ -63,17 +65,47 @@ def similarity(first: np.ndarray, second: np.ndarray, size: float) -> float:
     return max(float(np.exp(-d / (2 * (size * _SIGMA) ** 2)).mean()) for d in both)
 
 
+def same_person(first: _Find, second: _Find) -> bool:
+    """Whether two finds are one person: most landmarks agree, or both have the same face."""
+    faces = first.points[_FACE], second.points[_FACE]
+    width = max(float(np.ptp(face, axis=0).max()) for face in faces)
+    apart = float(np.linalg.norm(faces[0] - faces[1], axis=-1).mean())
+    larger = max(first.size, second.size)
+    return apart < 0.5 * width or similarity(first.points, second.points, larger) > _SAME
+
+
 def merge(finds: list[_Find]) -> list[_Find]:
     """The best seen find of every person, with the votes of all finds of that person."""
     kept: list[_Find] = []
     for find in sorted(finds, key=lambda f: -f.score):
-        same = (k for k in kept if similarity(find.points, k.points, max(find.size, k.size)) > _SAME)
-        first = next(same, None)
+        first = next((k for k in kept if same_person(find, k)), None)
         if first is None:
             kept.append(find)
         else:
             first.votes += find.votes
+            first.twins += [find, *find.twins]
     return kept
+
+
+def settle(find: _Find) -> _Find:
+    """One answer from a person's finds in several windows.
+
+    The median of the places, and the mean visibility times how well the places agree: a limb that BlazePose
+    only imagines (legs below the edge of the photo) lands elsewhere in every window.
+    """
+    members = [find, *(t for t in find.twins if _sees_same_sides(find, t))]
+    places = np.stack([m.points for m in members])
+    points = np.median(places, 0)
+    spread = ((places - points) ** 2).sum(-1) / (2 * (find.size * _SIGMA / 2) ** 2)
+    agreement = np.exp(-spread).mean(0)
+    visibility = np.mean([m.visibility for m in members], 0) * agreement
+    mask = next((m for m in reversed(members) if m.mask is not None), find)
+    return _Find(points, visibility, find.world, mask.mask, mask.window, find.votes)
+
+
+def _sees_same_sides(first: _Find, second: _Find) -> bool:
+    straight = np.linalg.norm(first.points - second.points, axis=-1).mean()
+    return bool(straight <= np.linalg.norm(first.points - second.points[_FLIP], axis=-1).mean())
 
 
 def square_window(box: np.ndarray, factor: float) -> tuple[int, int, int]:
@@ -119,7 +151,7 @@ class MediaPipeDetector:
         min_detection: lowest confidence of BlazePose's person detector.
         min_votes: in how many windows a person must show to be kept (see `merge`); what shows in one
             window and not in the next is mostly a false find.
-        min_score: lowest mean visibility of a person that is kept.
+        min_score: lowest mean confidence of a person that is kept.
         masks: whether to give masks.
 
     Raises:
@@ -129,10 +161,10 @@ class MediaPipeDetector:
     def __init__(
         self,
         num_poses: int = 10,
-        fractions: tuple[float, ...] = (0.6, 0.35),
-        min_detection: float = 0.3,
-        min_votes: int = 4,
-        min_score: float = 0.4,
+        fractions: tuple[float, ...] = (0.65, 0.4),
+        min_detection: float = 0.5,
+        min_votes: int = 3,
+        min_score: float = 0.3,
         masks: bool = False,
     ) -> None:
         self.fractions, self.masks = fractions, masks
@@ -156,21 +188,20 @@ class MediaPipeDetector:
                 find.votes = _WHOLE_IMAGE_VOTES if i == 0 else 1
                 finds.append(find)
         likely = [find for find in merge(finds) if find.votes >= 2]
-        finds = merge([self._closer(pixels, find) for find in likely])
+        for find in likely:
+            self._closer(pixels, find)
+        finds = merge([settle(find) for find in likely])
         finds = [find for find in finds if find.votes >= self.min_votes and find.score >= self.min_score]
         return _to_detections(sorted(finds, key=lambda f: -f.size), pixels, self.masks)
 
-    def _closer(self, pixels: np.ndarray, find: _Find) -> _Find:
-        """The same person in windows of its own, with a vote for each that shows it again."""
+    def _closer(self, pixels: np.ndarray, find: _Find) -> None:
+        """Look again in windows of the person's own, each of which adds a vote if it shows them."""
         box = np.concatenate([find.points.min(0), find.points.max(0)])
-        best = find
         for factor in (1.9, 1.4):
-            for other in _run(self._look, pixels, square_window(box, factor)):
-                if similarity(find.points, other.points, find.size) > _SAME:
-                    other.votes = best.votes + 1
-                    best = other if other.score >= find.score - 0.1 else replace(best, votes=other.votes)
-                    break
-        return best
+            again = _run(self._look, pixels, square_window(box, factor))
+            same = [other for other in again if similarity(find.points, other.points, find.size) > _SAME]
+            find.votes += len(same[:1])
+            find.twins += same[:1]
 
     def _in_boxes(self, pixels: np.ndarray, boxes: Tensor) -> Detections:
         rows = [self._in_box(pixels, box) for box in boxes.numpy()]
@@ -180,13 +211,18 @@ class MediaPipeDetector:
         return Detections(evidence, found.world_landmarks, found.masks)
 
     def _in_box(self, pixels: np.ndarray, box: np.ndarray) -> _Find | None:
+        finds: list[_Find] = []
         for factor in (1.25, 1.6, 2.2):
-            finds = _run(self._look, pixels, square_window(box, factor))
-            rated = [(_overlap(find.box, box), find) for find in finds]
-            best = max(rated, key=lambda r: r[0], default=None)
-            if best and best[0] > 0.3:
-                return best[1]
-        return None
+            rated = [(_overlap(f.box, box), f) for f in _run(self._look, pixels, square_window(box, factor))]
+            best = max(rated, key=lambda r: r[0], default=(0.0, _nobody()))
+            finds += [best[1]] if best[0] > 0.3 else []
+            if len(finds) == 2:
+                break
+        if not finds:
+            return None
+        first, *rest = finds
+        first.twins = [t for t in rest if similarity(first.points, t.points, first.size) > _SAME]
+        return settle(first)
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> float:

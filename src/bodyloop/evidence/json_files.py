@@ -103,6 +103,11 @@ def to_numbers(value: Any, what: str) -> np.ndarray:
         raise RecordError(f"{what} must be a list of numbers, got {describe(value)}")
     if value and isinstance(value[0], list):
         value = [number for row in value for number in (row if isinstance(row, list) else [row])]
+    if set(map(type, value)) <= {int, float}:
+        try:
+            return np.array(value, dtype=np.float64)
+        except OverflowError:
+            pass  # an integer beyond all floats: one by one
     numbers = np.empty(len(value))
     for i, number in enumerate(value):
         numbers[i] = _to_float(number, what)
@@ -158,8 +163,9 @@ def match_image(table: Mapping[str, T], image: str | Path) -> T | None:
     for key in (str(image), path.as_posix(), path.name, path.stem):
         if key in table:
             return table[key]
-    names = [key for key in table if Path(key).name == path.name]
-    names = names or [key for key in table if Path(key).stem == path.stem]
+    last = {key: key.replace("\\", "/").rsplit("/", 1)[-1] for key in table}
+    names = [key for key in table if last[key] == path.name]
+    names = names or [key for key in table if last[key].rsplit(".", 1)[0] == path.stem]
     if not names and path.stem.isdecimal():
         names = [key for key in table if key.isdecimal() and int(key) == int(path.stem)]
     return table[names[0]] if len(names) == 1 else None

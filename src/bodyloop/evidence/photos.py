@@ -82,8 +82,8 @@ def read_photo(path: str | Path) -> Photo:
         )
     try:
         size = path.stat().st_size
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:  # a null byte in the path is a ValueError
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: expected an image file, got '{reason}'; check the path") from None
     if size == 0:
         raise InputError(f"{path}: expected an image file, got an empty file; copy or download it again")
