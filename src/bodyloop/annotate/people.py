@@ -26,7 +26,7 @@ def fit_people(
         camera: one for all, or one a person (N, 2).
         body: the built-in one if None.
         config: weights, schedule and thresholds; the defaults if None.
-        starts: "lifter" (a network's guess from the keypoints), "mean" (the prior's mean pose in four
+        starts: "lifter" (a network's guess from the keypoints, which the fit also stays near), "mean" (the prior's mean pose in four
             orientations), or both.
 
     Raises:
@@ -35,10 +35,14 @@ def fit_people(
     body = builtin_body() if body is None else body
     prior = default_mixture()
     chosen: list[Start] = []
+    anchor = spread = None
     if "lifter" in starts:
-        chosen.append(Start("lifter", default_lifter().lift(evidence, camera, body), oriented=True))
+        lifter = default_lifter()
+        lifted = lifter.lift(evidence, camera, body)
+        anchor, spread = lifted.pose[:, 3:], lifter.spread
+        chosen.append(Start("lifter", lifted, oriented=True))
     if "mean" in starts:
         sets = mean_pose_starts(body, prior, evidence, camera)
         names = ("mean, frontal", "mean, left side", "mean, back", "mean, right side")
         chosen += [Start(name, bodies) for name, bodies in zip(names, sets, strict=True)]
-    return Fitter(body, prior, config or FitConfig())(evidence, camera, chosen)
+    return Fitter(body, prior, config or FitConfig(), spread)(evidence, camera, chosen, anchor)

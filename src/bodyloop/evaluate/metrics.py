@@ -1,5 +1,6 @@
 """Errors of recovered bodies against the truth, in millimetres."""
 
+import torch
 from torch import Tensor
 
 from bodyloop.geometry import align_similarity
@@ -33,3 +34,18 @@ def pckh(found: Tensor, truth: Tensor, seen: Tensor, head: Tensor, share: float 
     """
     near = (found - truth).norm(dim=-1) <= share * head[:, None]
     return (near & seen).sum() / seen.sum().clamp_min(1)
+
+
+def coco_head_size(keypoints: Tensor, seen: Tensor, boxes: Tensor) -> Tensor:
+    """Head size (N,) in pixels for PCKh on COCO labels, which have no head box.
+
+    The distance between the ears, or a tenth of the box's height where that is more (side views).
+
+    Args:
+        keypoints: (N, 17, 2) COCO keypoints in pixels.
+        seen: (N, 17) bool.
+        boxes: (N, 4) x0, y0, x1, y1.
+    """
+    ears = (keypoints[:, 3] - keypoints[:, 4]).norm(dim=-1)
+    ears = torch.where(seen[:, 3] & seen[:, 4], ears, 0.0)
+    return torch.maximum(ears, 0.1 * (boxes[:, 3] - boxes[:, 1]))

@@ -8,7 +8,7 @@ from torch import Tensor
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.evidence import Evidence
 from bodyloop.fit.energy import energy_terms, total_energy
-from bodyloop.fit.problem import CROP, EnergyWeights, FitProblem
+from bodyloop.fit.problem import CROP, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import MIN_DEPTH, Stage
 from bodyloop.fit.solve import Backend, solve
 from bodyloop.geometry import Camera
@@ -20,7 +20,7 @@ class FitConfig:
     """How people are fitted.
 
     Attributes:
-        weights: of the last stage's energy; SPIN's by default.
+        weights: of the last stage's energy; `TUNED` by default, `EnergyWeights()` for SPIN's.
         orient_steps: most iterations of the first stage (orientation and translation, torso only).
         steps: most iterations of the last stage.
         backend: see `bodyloop.fit.solve.solve`.
@@ -31,7 +31,7 @@ class FitConfig:
         high_beta: nor one with a shape coefficient beyond this many standard deviations (SPIN 3.5: 3).
     """
 
-    weights: EnergyWeights = field(default_factory=EnergyWeights)
+    weights: EnergyWeights = TUNED
     orient_steps: int = 8
     steps: int = 40
     backend: Backend = "auto"

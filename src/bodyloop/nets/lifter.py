@@ -52,13 +52,20 @@ class Lifter(nn.Module):
         width: of the hidden layers.
         blocks: residual blocks of two layers.
         dropout: in training.
+
+    Attributes:
+        spread: (69,) radians: the error of each number of the body pose that 68 % of held-out people stay
+            below; how far a fit may leave the lifter's pose at a cost of one.
     """
+
+    spread: Tensor
 
     def __init__(self, width: int = 640, blocks: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
         self.inputs = nn.Linear(3 * len(LIFTER29) + 1, width)
         self.blocks = nn.Sequential(*(_Block(width, dropout) for _ in range(blocks)))
         self.outputs = nn.Linear(width, 24 * 6 + 10)
+        self.register_buffer("spread", torch.full((69,), 0.2))
         nn.init.normal_(self.outputs.weight, std=0.01)
         with torch.no_grad():
             facing_camera = [1.0, 0.0, 0.0, 0.0, -1.0, 0.0]  # body axes (y up, z forward) in camera axes
