@@ -9,6 +9,7 @@ A killed lifter run goes on from its checkpoint.
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tyro
@@ -50,18 +51,16 @@ class Gmm:
         prior.save(self.out)
         single = prior.to(torch.float32)
         quantiles = torch.tensor([0.05, 0.5, 0.95])
-        lines = [
-            f"- Energy of the nearest mode (5, 50, 95 %): training {_list(single.nearest_mode_energy(p.pose[:, 3:]).quantile(quantiles))}"
-            if name == "training"
-            else f"  {name} {_list(single.nearest_mode_energy(p.pose[:, 3:]).quantile(quantiles))}."
-            for name, p in (("training", poses), ("validation", held_out))
-        ]
+        trained, unseen = (
+            _list(single.nearest_mode_energy(p.pose[:, 3:]).quantile(quantiles)) for p in (poses, held_out)
+        )
         card = (
             "# Mixture pose prior\n\n8 full-covariance Gaussians over the 69 axis-angle numbers of the body pose "
             "(SMPLify's prior),\nby expectation maximisation.\n\n"
-            f"{_data_card(self.angle, poses, self.seed)}- Command: `python tools/train_weights.py gmm --mocap DATA`.\n"
-            + "\n".join(lines)
-            + "\n"
+            f"{_data_card(self.angle, poses, self.seed)}"
+            "- Command: `python tools/train_weights.py gmm --mocap DATA`.\n"
+            f"- Energy of the nearest mode, in nats up to a constant (5, 50, 95 %): training {trained},\n"
+            f"  validation {unseen}.\n"
         )
         self.out.with_suffix(".md").write_text(card)
         print(card)
@@ -113,10 +112,11 @@ class LifterRun:
         return "".join(f" `--config.{k} {v}`" for k, v in changed.items())
 
 
-def _load(mocap: Path, cache: Path | None, split: str) -> MotionSet:
+def _load(mocap: Path, cache: Path | None, split: Literal["train", "validation"]) -> MotionSet:
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
-    found = load_split(mocap, split, cache=None if cache is None else cache / f"{split}.npz")  # type: ignore[arg-type]
+    stored = None if cache is None else cache / f"{split}.npz"
+    found = load_split(mocap, split, cache=stored)
     for path, reason in found.failures.items():
         print(f"left out: {path}: {reason}")
     return found

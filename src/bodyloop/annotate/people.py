@@ -26,8 +26,8 @@ def fit_people(
         camera: one for all, or one a person (N, 2).
         body: the built-in one if None.
         config: weights, schedule and thresholds; the defaults if None.
-        starts: "lifter" (a network's guess from the keypoints, which the fit also stays near), "mean" (the prior's mean pose in four
-            orientations), or both.
+        starts: "lifter" (a network's guess from the keypoints, which the fit also stays near), "mean" (the
+            prior's mean pose in four orientations), or both.
 
     Raises:
         ValueError: without starts.
