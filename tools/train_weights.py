@@ -22,8 +22,8 @@ from bodyloop.train.lifter import LifterConfig, lifter_error, train_lifter
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 DATA_CARD = """\
 - Data: CMU motion capture (mocap.cs.cmu.edu, free for all uses), retargeted to the built-in body; good
-  frames of which no two of a clip are within {angle:g} degrees, mirrored, clips weighted by the square root of
-  their length: {train} training poses of subjects {subjects}.
+  frames of which no two of a clip are within {angle:g} degrees, mirrored, clips weighted by the square root
+  of their length: {train} training poses of subjects {subjects}.
 - Validation: subjects {validation}. Test subjects {test} were not used.
 - Seed: {seed}.
 - Licence: weights Apache-2.0.
@@ -51,17 +51,17 @@ class Gmm:
         single = prior.to(torch.float32)
         quantiles = torch.tensor([0.05, 0.5, 0.95])
         lines = [
-            f"- Energy of the nearest mode (5, 50, 95 %): training {_list(single.nearest_mode_energy(p.pose[:, 3:]).quantile(quantiles))}"
-            if name == "training"
-            else f"  {name} {_list(single.nearest_mode_energy(p.pose[:, 3:]).quantile(quantiles))}."
-            for name, p in (("training", poses), ("validation", held_out))
+            f"{head} {_list(single.nearest_mode_energy(p.pose[:, 3:]).quantile(quantiles))}{end}"
+            for head, p, end in (
+                ("- Energy of the nearest mode (5, 50, 95 %): training", poses, ""),
+                ("  validation", held_out, "."),
+            )
         ]
         card = (
-            "# Mixture pose prior\n\n8 full-covariance Gaussians over the 69 axis-angle numbers of the body pose "
-            "(SMPLify's prior),\nby expectation maximisation.\n\n"
-            f"{_data_card(self.angle, poses, self.seed)}- Command: `python tools/train_weights.py gmm --mocap DATA`.\n"
-            + "\n".join(lines)
-            + "\n"
+            "# Mixture pose prior\n\n8 full-covariance Gaussians over the 69 axis-angle numbers of the body "
+            "pose (SMPLify's prior),\nby expectation maximisation.\n\n"
+            f"{_data_card(self.angle, poses, self.seed)}"
+            "- Command: `python tools/train_weights.py gmm --mocap DATA`.\n" + "\n".join(lines) + "\n"
         )
         self.out.with_suffix(".md").write_text(card)
         print(card)
@@ -96,8 +96,9 @@ class LifterRun:
         parameters = sum(p.numel() for p in lifter.parameters())
         settings = ", ".join(f"{k} {v}" for k, v in asdict(self.config).items())
         card = (
-            f"# Keypoint lifter\n\n29 2D keypoints with confidence to 24 rotations and 10 betas; {parameters:,} "
-            "parameters, half precision.\nResidual network on points after Martinez et al. 2017.\n\n"
+            "# Keypoint lifter\n\n29 2D keypoints with confidence to 24 rotations and 10 betas; "
+            f"{parameters:,} parameters, half precision.\n"
+            "Residual network on points after Martinez et al. 2017.\n\n"
             f"{_data_card(self.angle, poses, self.config.seed)}- Settings: {settings}.\n"
             "- Command: `python tools/train_weights.py lifter --mocap DATA`"
             f"{self._arguments()}.\n"

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from bodyloop.fit import FitConfig as FitConfig
     from bodyloop.fit import Fits as Fits
     from bodyloop.geometry import Camera as Camera
-    from bodyloop.view import overlay as overlay
     from bodyloop.view import save_glb as save_glb
     from bodyloop.view import save_npz as save_npz
     from bodyloop.view import save_obj as save_obj
     from bodyloop.view import save_ply as save_ply
-    from bodyloop.view import side_view as side_view
+    from bodyloop.view.overlay import overlay as overlay
+    from bodyloop.view.overlay import side_view as side_view
 
 __version__ = "0.1.0"
 
