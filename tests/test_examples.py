@@ -29,7 +29,7 @@ def run(*arguments: object, cwd: Path) -> str:
 def test_first_photo(tmp_path: Path):
     pytest.importorskip("mediapipe")
     out = run(ROOT / "examples" / "00_first_photo.py", cwd=tmp_path)
-    assert "1 people" in out
+    assert "found: 1;" in out
     names = {p.name for p in (tmp_path / "runs" / "00_first_photo").iterdir()}
     assert {"overlay.png", "side.png", "body.glb"} <= names
 

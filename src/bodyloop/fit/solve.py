@@ -1,6 +1,7 @@
 """One call for both solvers: choose the back end, lay out the arrays, chunk large batches."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.fit.problem import BEND_INDEX, BEND_SIGN, FitProblem
 from bodyloop.fit.schedule import Stage
-from bodyloop.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
+from bodyloop.geometry import rotmat_to_axis_angle
 from bodyloop.priors.gmm import GaussianMixture
 
 Backend = Literal["auto", "compiled", "batched"]
@@ -100,6 +101,13 @@ def _stage_row(stage: Stage) -> list[float]:
     return [w.pose**2, w.bend**2, w.shape**2, w.sigma, anchor, stage.depth**2, float(stage.whole)]
 
 
+@lru_cache(maxsize=4)
+def _body_arrays(body: BodyModel) -> tuple[np.ndarray, ...]:
+    joints, dirs = body.rest_joints
+    return _array(joints), _array(dirs), np.array(body.parents, np.int64)
+
+
+@lru_cache(maxsize=4)
 def _prior_arrays(prior: GaussianMixture) -> tuple[np.ndarray, ...]:
     return tuple(_array(x) for x in (prior.means, prior.factors, prior.precisions, prior.offsets))
 
@@ -109,12 +117,11 @@ def _solve_compiled(
 ) -> Solution:
     from bodyloop.fit.compiled import fit_people
 
-    joints, dirs = body.rest_joints
     n = len(problem)
     root = _array(start.rotations[:, 0]).copy()
     theta = _array(rotmat_to_axis_angle(start.rotations[:, 1:]).flatten(1)).copy()
     betas, trans = _array(start.betas).copy(), _array(start.translation).copy()
-    energies, iterations = np.empty(n), np.empty(n, np.int64)
+    rotations, energies, iterations = np.empty((n, 24, 3, 3)), np.empty(n), np.empty(n, np.int64)
     anchored = problem.anchor is not None and problem.anchor_scale is not None
     no_anchor: Any = np.broadcast_to(np.zeros(69), (n, 69))
     fit_people(
@@ -122,7 +129,7 @@ def _solve_compiled(
         theta,
         betas,
         trans,
-        (_array(joints), _array(dirs), np.array(body.parents, np.int64)),
+        _body_arrays(body),
         _point_arrays(problem),
         _array(problem.target),
         _array(problem.weight),
@@ -137,14 +144,12 @@ def _solve_compiled(
         _array(problem.anchor_scale) if anchored and problem.anchor_scale is not None else np.ones(69),
         np.array([_stage_row(stage) for stage in stages]),
         np.array([stage.steps for stage in stages], np.int64),
+        rotations,
         energies,
         iterations,
     )
     like = start.betas
-    rotations = torch.empty(n, 24, 3, 3, dtype=torch.float64)
-    rotations[:, 0] = torch.from_numpy(root)
-    rotations[:, 1:] = axis_angle_to_rotmat(torch.from_numpy(theta).unflatten(1, (23, 3)))
-    bodies = Bodies(rotations, torch.from_numpy(betas), torch.from_numpy(trans))
+    bodies = Bodies(torch.from_numpy(rotations), torch.from_numpy(betas), torch.from_numpy(trans))
     return Solution(
         bodies.to(like.device, like.dtype),
         torch.from_numpy(energies).to(like),

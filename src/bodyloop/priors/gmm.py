@@ -6,7 +6,7 @@ log of the mixture (`log_sum_energy`) and SMPLify's approximation of the sum by 
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -29,12 +29,12 @@ class GaussianMixture:
     factors: Tensor
     log_weights: Tensor
 
-    @property
+    @cached_property
     def precisions(self) -> Tensor:
         """P (M, D, D)."""
         return self.factors @ self.factors.transpose(-1, -2)
 
-    @property
+    @cached_property
     def offsets(self) -> Tensor:
         """log g_m (M,): log weight plus half the log-determinant, relative to the narrowest mode.
 

@@ -15,7 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+<<<<<<< HEAD
 from bodyloop.body import Bodies, BodyModel, BodyPoints, Skeleton, get_skeleton
+=======
+from bodyloop.body import Bodies, BodyModel, BodyPoints, get_skeleton
+from bodyloop.data.cameras import camera_rotations
+>>>>>>> main
 from bodyloop.geometry import align_similarity, axis_angle_to_rotmat, look_at_points
 from bodyloop.nets.lifter import LIFTER29, Lifter
 
@@ -59,24 +64,6 @@ class Views:
     points: Tensor
     rays: Tensor
     confidence: Tensor
-
-
-def camera_rotations(count: int, generator: torch.Generator) -> Tensor:
-    """World (y up) to camera (y down) rotations (count, 3, 3): any yaw, near level, slight roll."""
-
-    def normal(degrees: float, limit: float) -> Tensor:
-        angle = torch.randn(count, generator=generator) * math.radians(degrees)
-        return angle.clamp(-math.radians(limit), math.radians(limit))
-
-    zero = torch.zeros(count)
-    yaw = (torch.rand(count, generator=generator) * 2 - 1) * math.pi
-    pitch, roll = normal(15, 60) + math.radians(5), normal(6, 30)
-    upright = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
-    turns = [
-        axis_angle_to_rotmat(torch.stack(v, -1))
-        for v in ((zero, zero, roll), (pitch, zero, zero), (zero, yaw, zero))
-    ]
-    return turns[0] @ turns[1] @ upright @ turns[2]
 
 
 def draw_views(
