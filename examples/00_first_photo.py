@@ -27,9 +27,8 @@ photo = bl.read_photo(sys.argv[1] if len(sys.argv) > 1 else astronaut(folder))
 
 # 2. 2D keypoints of everybody in it, with confidences: what is seen, and nothing else.
 people = bl.detect_people(photo)
-print(
-    f"{len(people)} people, {int((people.confidence[0] > 0.5).sum())} of {len(people.skeleton)} keypoints clear"
-)
+clear = (people.confidence > 0.5).sum(1).tolist()
+print(f"found: {len(people)}; clear keypoints of each: {clear} of {len(people.skeleton)}")
 
 # 3. A camera. Without EXIF the focal length is assumed, and that moves people nearer or farther.
 camera, source = bl.choose_camera(photo.size, photo.focal_px)

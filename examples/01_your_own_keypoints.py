@@ -39,9 +39,8 @@ print(f"reprojection error {fits.error_box[0]:.1%} of the box, trusted: {bool(fi
 # SMPL's parameters, and joints in metres in camera axes (x right, y down, z forward).
 body = bl.load_body()
 joints = body.joints(fits.bodies)[0]
-print(
-    f"pose {tuple(fits.bodies.pose.shape)}, betas {tuple(fits.bodies.betas.shape)}, pelvis at {joints[0].tolist()}"
-)
+print(f"pose {tuple(fits.bodies.pose.shape)}, betas {tuple(fits.bodies.betas.shape)}")
+print(f"the pelvis is {joints[0, 2]:.1f} m from the camera")
 
 bl.save_npz(folder / "body.npz", fits.bodies, fits.camera, body.name)
 bl.save_obj(folder / "body.obj", body, fits.bodies)

@@ -5,7 +5,8 @@ In five lines::
     import bodyloop as bl
     photo = bl.read_photo("photo.jpg")
     people = bl.detect_people(photo)
-    fits = bl.fit_people(people, bl.choose_camera(photo.size, photo.focal_px)[0])
+    camera, focal_source = bl.choose_camera(photo.size, photo.focal_px)
+    fits = bl.fit_people(people, camera)
     bl.save_glb("body.glb", bl.load_body(), fits.bodies)
 
 Names are imported when first used, so that ``import bodyloop`` itself is quick.

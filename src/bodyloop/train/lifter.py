@@ -15,12 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-<<<<<<< HEAD
 from bodyloop.body import Bodies, BodyModel, BodyPoints, Skeleton, get_skeleton
-=======
-from bodyloop.body import Bodies, BodyModel, BodyPoints, get_skeleton
 from bodyloop.data.cameras import camera_rotations
->>>>>>> main
 from bodyloop.geometry import align_similarity, axis_angle_to_rotmat, look_at_points
 from bodyloop.nets.lifter import LIFTER29, Lifter
 
