@@ -263,7 +263,7 @@ def test_three_visible_joints_are_not_trusted(fit, photos: Path, tmp_path: Path,
     rows = [[x, y, float(i in (0, 5, 6))] for i, (x, y, _) in enumerate(rows_of(person))]
     run = fit(photos / "good.jpg", "--keypoints", own_json(tmp_path / "k.json", {"good.jpg": [rows]}))
     assert run.status == 0
-    assert "no: only 3 keypoints seen, fewer than 6" in run.out
+    assert "not to be trusted: good.jpg, person 0: only 3 keypoints seen, fewer than 6" in run.out
     assert "1 not to be trusted" in run.out
     saved = load_npz(tmp_path / "out" / "good" / "body.npz")
     assert saved.scores["trusted"].tolist() == [False]

@@ -18,7 +18,7 @@ from bodyloop.errors import InputError
 from bodyloop.photos import PhotoJob, Summary, fit_photos
 
 MOST_ROWS = 40
-"""People listed one by one; of more, only those who are not to be trusted."""
+"""People in the table; of more, only those who are not to be trusted are listed."""
 
 
 def run_photo_job(job: PhotoJob) -> int:
@@ -62,7 +62,7 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(printable(remark))
     if summary.failures:
         failures = _table("failures")
-        failures.add_column("input", overflow="fold", max_width=40)
+        failures.add_column("input", overflow="fold")
         failures.add_column("why", overflow="fold")
         for name, reason in summary.failures:
             failures.add_row(printable(name), printable(reason))
@@ -74,18 +74,18 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def _print_people(summary: Summary, console: Console) -> None:
+    """A table of everybody, unless that would be long; then a line for each who is not to be trusted."""
     done = [(r, r.fits) for r in summary.results if r.fits is not None]
-    few = sum(len(fits) for _, fits in done) <= MOST_ROWS
-    people = _table("people" if few else "people not to be trusted")
-    people.add_column("photo", overflow="fold", max_width=40)
-    people.add_column("person", overflow="fold", max_width=12)
-    for title in ("seen", "error px", "of box"):
-        people.add_column(title, justify="right", no_wrap=True)
-    people.add_column("start", overflow="fold")
-    people.add_column("trust", overflow="fold", min_width=14)
-    for result, fits in done:
-        for i, doubts in enumerate(fits.doubts):
-            if few or doubts:
+    if 0 < sum(len(fits) for _, fits in done) <= MOST_ROWS:
+        people = _table("people")
+        people.add_column("photo", overflow="fold")
+        people.add_column("person", overflow="fold")
+        for title in ("seen", "error px", "of box"):
+            people.add_column(title, justify="right", no_wrap=True)
+        people.add_column("start", overflow="fold")
+        people.add_column("trust", no_wrap=True)
+        for result, fits in done:
+            for i, doubts in enumerate(fits.doubts):
                 people.add_row(
                     printable(result.path.name),
                     printable(fits.evidence.labels[i]),
@@ -93,10 +93,14 @@ def _print_people(summary: Summary, console: Console) -> None:
                     f"{float(fits.error_px[i]):.1f}",
                     f"{float(fits.error_box[i]):.1%}",
                     fits.start[i],
-                    "no: " + "; ".join(doubts) if doubts else "yes",
+                    "no" if doubts else "yes",
                 )
-    if people.row_count:
         console.print(people)
+    for result, fits in done:
+        for label, doubts in zip(fits.evidence.labels, fits.doubts, strict=True):
+            if doubts:
+                who = printable(f"{result.path.name}, person {label}")
+                console.print(f"not to be trusted: {who}: {'; '.join(doubts)}")
 
 
 def _table(title: str) -> Table:

@@ -9,7 +9,7 @@ def must_compile() -> bool:
 
     folder = getattr(getattr(compiled.fit_people, "stats", None), "cache_path", None)
     if not folder:
-        return True
+        return False  # numba is switched off
     source = Path(compiled.__file__)
     indices = Path(folder).glob(f"{source.stem}.fit_people-*.nbi")
     return not any(index.stat().st_mtime >= source.stat().st_mtime for index in indices)
