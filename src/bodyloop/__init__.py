@@ -5,7 +5,8 @@ In five lines::
     import bodyloop as bl
     photo = bl.read_photo("photo.jpg")
     people = bl.detect_people(photo)
-    fits = bl.fit_people(people, bl.choose_camera(photo.size, photo.focal_px)[0])
+    camera, focal_source = bl.choose_camera(photo.size, photo.focal_px)
+    fits = bl.fit_people(people, camera)
     bl.save_glb("body.glb", bl.load_body(), fits.bodies)
 
 Names are imported when first used, so that ``import bodyloop`` itself is quick.
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from bodyloop.fit import FitConfig as FitConfig
     from bodyloop.fit import Fits as Fits
     from bodyloop.geometry import Camera as Camera
-    from bodyloop.view import overlay as overlay
     from bodyloop.view import save_glb as save_glb
     from bodyloop.view import save_npz as save_npz
     from bodyloop.view import save_obj as save_obj
     from bodyloop.view import save_ply as save_ply
-    from bodyloop.view import side_view as side_view
+    from bodyloop.view.overlay import overlay as overlay
+    from bodyloop.view.overlay import side_view as side_view
 
 __version__ = "0.1.0"
 

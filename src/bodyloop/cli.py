@@ -2,30 +2,42 @@
 
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from bodyloop import __version__
 from bodyloop.errors import InputError
+
+_File = tyro.conf.arg(metavar="FILE", help_behavior_hint="")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit bodies to the people in photos: images, folders or globs in, meshes and pictures out."""
+    """Fit bodies to the people in photos.
 
-    inputs: tyro.conf.Positional[tuple[str, ...]]
-    """Images, folders of images, or globs."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Folder for the results; each photo gets a folder in it."""
-    keypoints: Path | None = None
+    Each photo gets a folder of its own in the output folder: overlay.png, side.png, body.npz (SMPL
+    parameters, camera, scores) and body.glb.
+
+    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
+    """
+
+    inputs: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...", help_behavior_hint="")
+    ]
+    """Images, folders of images, or quoted globs."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder for the results."""
+    keypoints: Annotated[Path | None, _File] = None
     """2D keypoints instead of the detector: COCO, OpenPose, MediaPipe or bodyloop JSON."""
-    boxes: Path | None = None
+    boxes: Annotated[Path | None, _File] = None
     """Boxes to look for people in: JSON or CSV of x, y, w, h."""
-    focal: float | None = None
+    focal: Annotated[float | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="")] = None
     """Focal length in pixels. Without it: from EXIF, else the image diagonal."""
-    body: Path | None = None
+    body: Annotated[Path | None, _File] = None
     """SMPL .npz or .pkl to fit instead of the built-in body."""
     detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
     """Keypoint detector."""
@@ -36,7 +48,7 @@ class Fit:
     pictures: bool = True
     """Draw overlay.png and side.png."""
     resume: bool = False
-    """Skip photos whose body.npz is there already."""
+    """Skip photos whose results are there already."""
 
     def run(self) -> int:
         """Do it."""
@@ -50,7 +62,7 @@ class Fit:
 class Demo:
     """Fit a body to a public-domain photo that is on this machine, and show what comes out."""
 
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("demo")
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("demo")
     """Folder for the photo and the results."""
 
     def run(self) -> int:
@@ -60,23 +72,51 @@ class Demo:
         return run_demo(self.out)
 
 
-COMMANDS = {"fit": Fit, "demo": Demo}
+COMMANDS: dict[str, Any] = {"fit": Fit, "demo": Demo}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit status is 0 if all went well, 1 if an input failed, 2 if nothing could be done."""
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    try:
-        command: Fit | Demo = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, args=arguments, prog="bodyloop", description="3D bodies from photos and 2D keypoints."
-        )
-        return command.run()
-    except InputError as error:
-        print(f"bodyloop: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bodyloop: stopped; what was written stays, --resume goes on from there", file=sys.stderr)
-        return 130
+    """Run a command.
+
+    Args:
+        arguments: those of the process if None.
+
+    Returns:
+        The exit status: 0 if all went well, 1 if an input failed, 2 if nothing could be done.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["--version"]:
+        print(f"bodyloop {__version__}")
+        return 0
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        try:
+            return _parse(arguments).run() if arguments else _help()
+        except InputError as error:
+            print(f"bodyloop: {error}", file=sys.stderr)
+            return 2
+        except SystemExit as stop:  # tyro has said why, or has shown the help
+            return stop.code if isinstance(stop.code, int) else 2
+        except KeyboardInterrupt:
+            print("bodyloop: stopped; what was written stays, --resume goes on from there", file=sys.stderr)
+            return 130
+
+
+def _parse(arguments: list[str]) -> Fit | Demo:
+    command: Fit | Demo = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        args=arguments,
+        prog="bodyloop",
+        description=f"3D bodies from photos and 2D keypoints. Version {__version__}.",
+    )
+    return command
+
+
+def _help() -> int:
+    """Show what there is to a user who named no command."""
+    with suppress(SystemExit):
+        _parse(["--help"])
+    return 2
 
 
 if __name__ == "__main__":

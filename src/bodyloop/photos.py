@@ -1,19 +1,27 @@
 """Photos in, bodies out: what ``bodyloop fit`` does for each input, and what it tells about it."""
 
+import math
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from bodyloop.body import BodyModel, load_body
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.evidence.focal import choose_camera
 from bodyloop.evidence.keypoint_files import KeypointFile, read_keypoints
-from bodyloop.evidence.photos import Photo, find_photos, read_photo
+from bodyloop.evidence.photos import Photo, find_photos, photo_sizes, read_photo
 from bodyloop.fit import Fits
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 StartName = Literal["lifter", "mean"]
 Format = Literal["npz", "glb", "obj", "ply"]
@@ -51,15 +59,33 @@ class PhotoJob:
     resume: bool = False
     flat: bool = False
 
+    def files(self) -> list[str]:
+        """Names of the files that a photo's folder gets."""
+        pictures = ["overlay.png", "side.png"] if self.pictures else []
+        return pictures + [f"body.{suffix}" for suffix in dict.fromkeys(self.formats)]
+
 
 @dataclass
 class PhotoResult:
-    """What became of one photo."""
+    """What became of one photo.
+
+    Attributes:
+        path: the photo.
+        folder: where its results are.
+        fits: its people, unless it failed or was done before.
+        focal_px: the focal length that was used.
+        focal_from: where that came from.
+        notes: what the user should know although it did not fail.
+        failure: why it failed; empty if it did not.
+        skipped: its results were there already.
+    """
 
     path: Path
     folder: Path
     fits: Fits | None = None
-    camera_note: str = ""
+    focal_px: float = 0.0
+    focal_from: str = ""
+    notes: list[str] = field(default_factory=list)
     failure: str = ""
     skipped: bool = False
 
@@ -71,7 +97,7 @@ class Summary:
     Attributes:
         results: one a photo, in order.
         failures: (input, reason), of photos and of inputs that led to none.
-        notes: what the user should know although nothing failed.
+        notes: what the user should know of the job as a whole although nothing failed.
         seconds: wall-clock time.
     """
 
@@ -94,6 +120,23 @@ class Summary:
         parts.append(_count(len(self.failures), "failure"))
         return ", ".join(parts) + f", {self.seconds:.1f} s"
 
+    def remarks(self) -> list[str]:
+        """Where focal lengths came from, and the notes; a remark on many photos is one line."""
+        focal: dict[str, list[float]] = {}
+        for result in self.results:
+            if result.focal_from:
+                focal.setdefault(result.focal_from, []).append(result.focal_px)
+        lines = []
+        for source, values in focal.items():
+            span = f"{min(values):.0f}" + (f" to {max(values):.0f}" if max(values) - min(values) >= 1 else "")
+            many = f", {_count(len(values), 'photo')}" if len(self.results) > 1 else ""
+            lines.append(f"focal length: {span} px ({source}{many})")
+        alike = Counter(note for result in self.results for note in result.notes)
+        for note, times in alike.items():
+            first = next(r.path.name for r in self.results if note in r.notes)
+            lines.append(f"note: {first}" + (f" and {times - 1} more" if times > 1 else "") + f": {note}")
+        return lines + [f"note: {note}" for note in self.notes]
+
 
 def _count(n: int, one: str, many: str = "") -> str:
     return f"{n} {one if n == 1 else many or one + 's'}"
@@ -111,44 +154,83 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
     """
     began = time.time()
     tell = progress or (lambda done, total, text: None)
+    _check(job)
     body = load_body(job.body)
-    known = read_keypoints(job.keypoints) if job.keypoints else None
     found = find_photos(job.inputs)
     summary = Summary(failures=[(e.partition(": ")[0], e.partition(": ")[2] or e) for e in found.errors])
     if not found.paths:
-        raise InputError("no photo to work on. " + "; ".join(found.errors))
+        raise InputError("no photo to work on: " + ("; ".join(found.errors) or "name some, or a folder"))
+    known = read_keypoints(job.keypoints, photo_sizes(found.paths)) if job.keypoints else None
     _make_folder(job.out)
-    if known and known.skipped:
-        summary.notes.append(f"{job.keypoints}: {_count(len(known.skipped), 'record')} skipped")
-    source = _source_of_evidence(job, known, len(found.paths) == 1)
-    for done, (path, folder) in enumerate(_folders(found.paths, job.out, job.flat)):
-        result = PhotoResult(path, folder)
-        summary.results.append(result)
-        if job.resume and (folder / "body.npz").exists():
-            result.skipped = True
+    if known:
+        summary.notes += [f"{job.keypoints}: left out {line}" for line in _some_lines(known.skipped)]
+    summary.results = [PhotoResult(path, folder) for path, folder in _folders(found.paths, job.out, job.flat)]
+    for result in summary.results:
+        result.skipped = job.resume and _is_done(result, job)
+    total = len(summary.results)
+    source = None
+    for done, result in enumerate(summary.results):
+        if result.skipped:
             continue
+        tell(done, total, f"{result.path.name}: looking for people")
+        source = source or _source_of_evidence(job, known)
         with _failure_into(result):
-            tell(done, len(found.paths), f"{path.name}: looking for people")
-            photo = read_photo(path)
-            evidence = source(photo)
-            tell(done, len(found.paths), f"{path.name}: fitting {_count(len(evidence), 'person', 'people')}")
-            result.fits, result.camera_note = fit_photo(photo, evidence, body, job)
-            tell(done, len(found.paths), f"{path.name}: writing")
-            write_results(folder, photo, body, result.fits, job.formats, job.pictures)
+            photo = read_photo(result.path)
+            if photo.note:
+                result.notes.append(photo.note)
+            evidence = _seen_people(source(photo), result)
+            tell(done, total, f"{result.path.name}: fitting {_count(len(evidence), 'person', 'people')}")
+            fits = _fit(photo, evidence, body, job, result)
+            tell(done, total, f"{result.path.name}: writing")
+            write_results(result.folder, photo, body, fits, job.formats, job.pictures)
+            result.fits = fits
         if result.failure:
-            result.fits = None
-            summary.failures.append((str(path), result.failure))
-    tell(len(found.paths), len(found.paths), "done")
+            summary.failures.append((str(result.path), result.failure))
+    tell(total, total, "done")
     summary.seconds = time.time() - began
     return summary
 
 
-def fit_photo(photo: Photo, evidence: Evidence, body: BodyModel, job: PhotoJob) -> tuple[Fits, str]:
-    """Fit the people of one photo; also says where the focal length came from."""
+def _check(job: PhotoJob) -> None:
+    """Refuse what would fail for every photo."""
+    if job.focal is not None and not (math.isfinite(job.focal) and job.focal > 0):
+        raise InputError(
+            f"--focal: expected a positive number of pixels, got {job.focal:g}; leave it out if not known"
+        )
+    if not job.starts:
+        raise InputError("--starts: expected lifter, mean or both, got none; leave it out for both")
+    if not job.files():
+        raise InputError(
+            "nothing to write: name one of --formats npz, glb, obj, ply, or leave the pictures on"
+        )
+
+
+def _fit(photo: Photo, evidence: Evidence, body: BodyModel, job: PhotoJob, result: PhotoResult) -> Fits:
     from bodyloop.annotate import fit_people
 
-    camera, note = choose_camera(photo.size, photo.focal_px, job.focal)
-    return fit_people(evidence, camera, body, starts=job.starts), note
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        camera, result.focal_from = choose_camera(photo.size, photo.focal_px, job.focal)
+    result.notes += [str(warning.message) for warning in caught]
+    result.focal_px = float(camera.focal.reshape(-1)[0])
+    return fit_people(evidence, camera, body, starts=job.starts)
+
+
+def _seen_people(evidence: Evidence, result: PhotoResult) -> Evidence:
+    """Without people of whom no keypoint is seen.
+
+    Raises:
+        InputError: if nobody is left.
+    """
+    seen = (evidence.confidence > 0).any(1)
+    if not seen.any():
+        raise InputError("nobody to fit: every keypoint has confidence 0 or no finite place")
+    if not seen.all():
+        missing = ", ".join(
+            label for label, is_seen in zip(evidence.labels, seen, strict=True) if not is_seen
+        )
+        result.notes.append(f"no keypoint seen of person {missing}, left out")
+    return evidence[seen]
 
 
 def write_results(
@@ -173,13 +255,12 @@ def write_results(
     if "ply" in formats:
         save_ply(folder / "body.ply", body, fits.bodies)
     if "npz" in formats:
-        save_npz(folder / "body.npz", fits.bodies, fits.camera, body.name, scores_of(fits))
+        scores = scores_of(fits) | {"photo": np.array(str(photo.path.resolve()))}
+        save_npz(folder / "body.npz", fits.bodies, fits.camera, body.name, scores)
 
 
-def scores_of(fits: Fits) -> dict[str, "object"]:
+def scores_of(fits: Fits) -> "dict[str, np.ndarray | Tensor]":
     """Arrays that describe how good each fit is, for the result file."""
-    import numpy as np
-
     return {
         "energy": fits.energy,
         **{f"energy_{name}": value for name, value in fits.terms.items()},
@@ -196,18 +277,31 @@ def scores_of(fits: Fits) -> dict[str, "object"]:
     }
 
 
-def _source_of_evidence(
-    job: PhotoJob, known: KeypointFile | None, single: bool
-) -> Callable[[Photo], Evidence]:
+def _is_done(result: PhotoResult, job: PhotoJob) -> bool:
+    """Whether all files of a photo are there, and are this photo's (another may have had its name)."""
+    if not all((result.folder / name).exists() for name in job.files()):
+        return False
+    if "npz" not in job.formats:
+        return True
+    try:
+        with np.load(result.folder / "body.npz", allow_pickle=False) as archive:
+            return str(archive["photo"]) == str(result.path.resolve())
+    except Exception:  # whatever a damaged archive raises: the photo is fitted again
+        return False
+
+
+def _source_of_evidence(job: PhotoJob, known: KeypointFile | None) -> Callable[[Photo], Evidence]:
     """How people are found in a photo: from the keypoint file, or by the detector."""
     if known is not None:
 
         def from_file(photo: Photo) -> Evidence:
             evidence = known.for_image(photo.path)
-            if evidence is None or len(evidence) == 0:
+            if evidence is None:
                 raise InputError(
                     f"{job.keypoints} has no keypoints for it; the file speaks of {_some(list(known.people))}"
                 )
+            if len(evidence) == 0:
+                raise InputError(f"nobody in it, says {job.keypoints}")
             return evidence
 
         return from_file
@@ -227,28 +321,38 @@ def _source_of_evidence(
                     f"{job.boxes} has no boxes for it; the file speaks of {_some(list(boxes.boxes))}"
                 )
         evidence = detector(photo.pixels, inside).evidence
-        if len(evidence) == 0:
-            raise InputError("nobody found in it; give --boxes or --keypoints if somebody is there")
+        if not (evidence.confidence > 0).any():
+            where = "its boxes; correct them" if boxes is not None else "it; give --boxes"
+            raise InputError(f"nobody found in {where}, or give --keypoints, if somebody is there")
         return evidence
 
     return from_detector
 
 
-def _some(names: list[str | None], most: int = 3) -> str:
-    shown = ", ".join(str(n) for n in names[:most])
+def _some(names: list[str], most: int = 3) -> str:
+    shown = ", ".join(names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def _some_lines(lines: list[str], most: int = 5) -> list[str]:
+    rest = len(lines) - most
+    return lines[:most] + ([f"more for {_count(rest, 'other reason')}"] if rest > 0 else [])
+
+
 def _folders(photos: list[Path], out: Path, flat: bool) -> Iterator[tuple[Path, Path]]:
-    """A folder a photo, named after it; photos of the same name get a number."""
+    """A folder a photo, named after it; of photos with one name, the later ones get a number."""
     if flat and len(photos) == 1:
         yield photos[0], out
         return
-    taken: dict[str, int] = {}
+    stems = {path.stem for path in photos}
+    taken: set[str] = set()
     for path in photos:
-        n = taken.get(path.stem, 0)
-        taken[path.stem] = n + 1
-        yield path, out / (path.stem if n == 0 else f"{path.stem}_{n + 1}")
+        name, n = path.stem, 1
+        while name in taken or (n > 1 and name in stems):
+            n += 1
+            name = f"{path.stem}_{n}"
+        taken.add(name)
+        yield path, out / name
 
 
 def _make_folder(folder: Path) -> None:

@@ -90,6 +90,21 @@ def read_photo(path: str | Path) -> Photo:
     return _decode(path)
 
 
+def photo_sizes(paths: Iterable[Path]) -> dict[str, tuple[int, int]]:
+    """(width, height) by path, from the files' heads and turned as EXIF says; without unreadable files."""
+    from PIL import Image
+
+    sizes = {}
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+                sizes[str(path)] = image.size[::-1] if turned else image.size
+        except Exception:  # whatever a decoder says: `read_photo` will tell it to the user
+            continue
+    return sizes
+
+
 def _decode(path: Path) -> Photo:
     from PIL import Image, ImageOps, UnidentifiedImageError
 

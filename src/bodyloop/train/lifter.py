@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bodyloop.body import Bodies, BodyModel, BodyPoints, get_skeleton
+from bodyloop.body import Bodies, BodyModel, BodyPoints, Skeleton, get_skeleton
 from bodyloop.data.cameras import camera_rotations
 from bodyloop.geometry import align_similarity, axis_angle_to_rotmat, look_at_points
 from bodyloop.nets.lifter import LIFTER29, Lifter
@@ -118,7 +118,7 @@ def observe(bodies: Bodies, placed: Tensor, rays: Tensor, generator: torch.Gener
     return Views(bodies, placed, rays, confidence)
 
 
-def get_or_own(name: str):
+def get_or_own(name: str) -> Skeleton:
     """A registered skeleton, or the lifter's own."""
     return LIFTER29 if name == LIFTER29.name else get_skeleton(name)
 
