@@ -20,7 +20,7 @@ KEYPOINTS = {
     "left_shoulder": (372, 262, 1.0), "right_shoulder": (268, 262, 1.0),
     "left_elbow": (420, 350, 1.0), "right_elbow": (222, 352, 1.0),
     "left_wrist": (440, 440, 0.9), "right_wrist": (190, 262, 0.9),  # the right forearm is raised
-    "left_hip": (352, 458, 1.0), "right_hip": (288, 458, 1.0),
+    "left_hip_extra": (352, 458, 1.0), "right_hip_extra": (288, 458, 1.0),
     "left_knee": (358, 620, 1.0), "right_knee": (284, 620, 1.0),
     "left_ankle": (362, 780, 1.0), "right_ankle": (280, 780, 0.0),  # confidence 0: not seen
 }  # fmt: skip
@@ -28,7 +28,8 @@ KEYPOINTS = {
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/01_your_own_keypoints")
 folder.mkdir(parents=True, exist_ok=True)
 
-# Skeletons go by name: no index has to be known.
+# Skeletons go by name: no index has to be known. A point that annotators set elsewhere than SMPL's joint has
+# a name of its own: COCO's hip, "left_hip_extra", lies outside of SMPL's "left_hip".
 skeleton = bl.get_skeleton("coco17")
 rows = torch.tensor([KEYPOINTS[name] for name in skeleton.keypoints])
 people = bl.Evidence.from_keypoints(skeleton, rows[None, :, :2], rows[None, :, 2])
