@@ -9,11 +9,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
-    "errors",  # whoever finds bad input may say so
+    "errors", "jit",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view", "photos", "terminal", "cli",
 )  # fmt: skip
-HEAVY = ("torch", "mediapipe", "numba", "trimesh", "roma", "scipy", "skimage", "jax")
+HEAVY = ("torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "jax")
 """What only commands that need it may load."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -1,7 +1,7 @@
 """Train what ships from motion capture: the mixture prior and the keypoint lifter, each with its model card.
 
     python tools/train_weights.py gmm --mocap DATA
-    python tools/train_weights.py lifter --mocap DATA --config.steps 20000
+    python tools/train_weights.py lifter --mocap DATA
 
 DATA holds ``cmu/bvh`` and ``cmu/npz_deepmimic``. Only training subjects train; validation subjects choose.
 A killed lifter run goes on from its checkpoint.

@@ -1,11 +1,12 @@
 """The command line: parses and calls, no logic."""
 
+import os
 import sys
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import tyro
 
@@ -102,6 +103,17 @@ def main(arguments: list[str] | None = None) -> int:
             return 130
 
 
+def console() -> NoReturn:
+    """Run a command and leave at once.
+
+    Everything is on disk by then; taking torch, MediaPipe and numba down in order would cost most of a second.
+    """
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _parse(arguments: list[str]) -> Fit | Demo:
     command: Fit | Demo = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
@@ -120,4 +132,4 @@ def _help() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

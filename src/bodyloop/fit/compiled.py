@@ -7,7 +7,7 @@ Same algorithm as `bodyloop.fit.batched` (tested against each other); this one n
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from bodyloop.fit.schedule import (
     ACCEPT_FACTOR,
@@ -18,15 +18,21 @@ from bodyloop.fit.schedule import (
     REJECT_FACTOR,
     TOLERANCE,
 )
+from bodyloop.jit import jit
 
 N_POSE, N_BETAS = 72, 10
 SIZE = N_POSE + N_BETAS + 3  # unknowns: global orientation and body pose, betas, translation
 _BETAS, _TRANS = N_POSE, N_POSE + N_BETAS
 _MAX_EXP = 20.0  # exp(s theta) is capped: a joint two turns round would overflow
 
-_jit = njit(
-    cache=True, error_model="numpy", fastmath={"nsz", "arcp", "contract", "afn", "reassoc"}, nogil=True
-)
+_FAST = {
+    "nsz",
+    "arcp",
+    "contract",
+    "afn",
+    "reassoc",
+}  # all of fastmath but the freedom to ignore NaN and infinity
+_jit = jit(error_model="numpy", fastmath=_FAST)
 
 
 @_jit
@@ -530,12 +536,12 @@ def _fit_stage(
     return energy, done
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@jit(error_model="numpy", parallel=True)
 def fit_people(
     root, theta, betas, trans, body, points, target, weight, torso, focal, prior, bend_index, bend_sign,
     anchor, anchor_scale, stages, steps, rotations, energies, iterations,
 ):  # fmt: skip
-    """Fit people in parallel, in place. Arrays as `bodyloop.fit.solve.solve_compiled` lays them out."""
+    """Fit people in parallel, in place. Arrays as `bodyloop.fit.solve` lays them out."""
     for p in prange(len(root)):
         own = np.empty((2, 69))
         own[0] = anchor[p]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -83,7 +83,8 @@ def solve(
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=np.float64)
+    """A fresh, writable, contiguous float64 array."""
+    return np.array(tensor.detach().cpu().numpy(), dtype=np.float64, order="C")
 
 
 def _point_arrays(problem: FitProblem) -> tuple[np.ndarray, ...]:
@@ -118,12 +119,14 @@ def _solve_compiled(
     from bodyloop.fit.compiled import fit_people
 
     n = len(problem)
-    root = _array(start.rotations[:, 0]).copy()
-    theta = _array(rotmat_to_axis_angle(start.rotations[:, 1:]).flatten(1)).copy()
-    betas, trans = _array(start.betas).copy(), _array(start.translation).copy()
+    root = _array(start.rotations[:, 0])
+    theta = _array(rotmat_to_axis_angle(start.rotations[:, 1:]).flatten(1))
+    betas, trans = _array(start.betas), _array(start.translation)
     rotations, energies, iterations = np.empty((n, 24, 3, 3)), np.empty(n), np.empty(n, np.int64)
-    anchored = problem.anchor is not None and problem.anchor_scale is not None
-    no_anchor: Any = np.broadcast_to(np.zeros(69), (n, 69))
+    # numba compiles anew for a read-only or non-contiguous array, so all of these are plain
+    anchor, anchor_scale = np.zeros((n, 69)), np.ones(69)
+    if problem.anchor is not None and problem.anchor_scale is not None:
+        anchor, anchor_scale = _array(problem.anchor), _array(problem.anchor_scale)
     fit_people(
         root,
         theta,
@@ -138,10 +141,8 @@ def _solve_compiled(
         _prior_arrays(prior),
         np.array(BEND_INDEX, np.int64),
         np.array(BEND_SIGN),
-        _array(problem.anchor)
-        if anchored and problem.anchor is not None
-        else np.ascontiguousarray(no_anchor),
-        _array(problem.anchor_scale) if anchored and problem.anchor_scale is not None else np.ones(69),
+        anchor,
+        anchor_scale,
         np.array([_stage_row(stage) for stage in stages]),
         np.array([stage.steps for stage in stages], np.int64),
         rotations,

@@ -6,25 +6,15 @@ of their two ends, so the two faces that share an edge get the same number with 
 the top-left rule, a pixel on a shared edge belongs to exactly one of the two faces.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
+
+from bodyloop.jit import jit
 
 SNAP = 65536.0
 TINY = 1e-300  # below any edge function but zero
 
 
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """numba.njit without the GIL, cached on disk where a cache can be written."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither the package nor the user's cache folder is writable
-        return numba.njit(nogil=True)(function)
-
-
-@_jit
+@jit()
 def _edge(ax, ay, bx, by):  # type: ignore[no-untyped-def]
     """Edge a -> b of a clockwise face (as seen, y down) as (origin x, y, direction x, y, least value inside).
 
@@ -38,7 +28,7 @@ def _edge(ax, ay, bx, by):  # type: ignore[no-untyped-def]
     return bx, by, dx, dy, least
 
 
-@_jit
+@jit()
 def _fill(a, b, c, face, inverse_depth, face_id, cull):  # type: ignore[no-untyped-def]
     """Draw one face whose corners (x, y, 1/z) lie in front of the near plane."""
     height, width = face_id.shape
@@ -77,7 +67,7 @@ def _fill(a, b, c, face, inverse_depth, face_id, cull):  # type: ignore[no-untyp
                     face_id[row, column] = face
 
 
-@_jit
+@jit()
 def _screen(x, y, z, fx, fy, cx, cy):  # type: ignore[no-untyped-def]
     """Snapped pixel place and inverse depth of a camera-frame point."""
     w = 1.0 / z
@@ -88,7 +78,7 @@ def _screen(x, y, z, fx, fy, cx, cy):  # type: ignore[no-untyped-def]
     )
 
 
-@_jit
+@jit()
 def _cut(inside, outside, near, fx, fy, cx, cy):  # type: ignore[no-untyped-def]
     """Screen place where the edge from a corner inside to one outside meets the near plane."""
     t = (inside[2] - near) / (inside[2] - outside[2])
@@ -97,7 +87,7 @@ def _cut(inside, outside, near, fx, fy, cx, cy):  # type: ignore[no-untyped-def]
     return _screen(x, y, near, fx, fy, cx, cy)
 
 
-@_jit
+@jit()
 def _clip_and_fill(p, q, r, near, lens, face, inverse_depth, face_id, cull):  # type: ignore[no-untyped-def]
     """Draw a face that crosses the near plane: one or two triangles of it lie in front."""
     fx, fy, cx, cy = lens
@@ -120,7 +110,7 @@ def _clip_and_fill(p, q, r, near, lens, face, inverse_depth, face_id, cull):  # 
     _fill(a, c, d, face, inverse_depth, face_id, cull)
 
 
-@_jit
+@jit()
 def draw_mesh(vertices, faces, lens, near, cull, face_id, barycentric, depth):  # type: ignore[no-untyped-def]
     """Draw one mesh.
 
@@ -160,7 +150,7 @@ def draw_mesh(vertices, faces, lens, near, cull, face_id, barycentric, depth):  
     _resolve(vertices, faces, lens, face_id, barycentric, depth)
 
 
-@_jit
+@jit()
 def _resolve(vertices, faces, lens, face_id, barycentric, depth):  # type: ignore[no-untyped-def]
     """Barycentrics and depth of every covered pixel from its ray.
 
@@ -204,7 +194,7 @@ def _resolve(vertices, faces, lens, face_id, barycentric, depth):  # type: ignor
             barycentric[row, column, 2] = w
 
 
-@_jit
+@jit()
 def gather(face_id, barycentric, faces, table, count, image):  # type: ignore[no-untyped-def]
     """Interpolate attributes where something is hit, one pass over the pixels.
 

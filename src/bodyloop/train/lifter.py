@@ -37,8 +37,8 @@ class LifterConfig:
         seed: of all random draws.
     """
 
-    steps: int = 20000
-    batch: int = 768
+    steps: int = 10000
+    batch: int = 640
     rate: float = 1.5e-3
     width: int = 640
     blocks: int = 2

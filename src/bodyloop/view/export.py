@@ -169,25 +169,45 @@ def save_glb(path: str | Path, body: BodyModel, bodies: Bodies, names: Sequence[
 
     Arguments and errors as for `save_obj`.
     """
-    import trimesh
+    # pygltflib loads in a fifth of the time that trimesh takes, which a single photo would notice
+    import pygltflib as gltf
 
-    scene = trimesh.Scene()
-    for person in _people(body, bodies, names):
-        material = trimesh.visual.material.PBRMaterial(
-            name=person.name,
-            baseColorFactor=[*person.color.tolist(), 1.0],
-            metallicFactor=0.0,
-            roughnessFactor=0.8,
+    document = gltf.GLTF2(
+        asset=gltf.Asset(generator=f"bodyloop {__version__}"), scene=0, scenes=[gltf.Scene(nodes=[])]
+    )
+    blob = bytearray()
+
+    def accessor(array: np.ndarray, kind: str, component: int, target: int, bounds: bool = False) -> int:
+        document.bufferViews.append(
+            gltf.BufferView(buffer=0, byteOffset=len(blob), byteLength=array.nbytes, target=target)
         )
-        mesh = trimesh.Trimesh(
-            person.vertices,
-            person.faces,
-            vertex_normals=person.normals,
-            visual=trimesh.visual.TextureVisuals(material=material),
-            process=False,
+        blob.extend(array.tobytes())
+        limits = {"min": array.min(0).tolist(), "max": array.max(0).tolist()} if bounds else {}
+        view, count = len(document.bufferViews) - 1, array.size if kind == gltf.SCALAR else len(array)
+        document.accessors.append(
+            gltf.Accessor(bufferView=view, componentType=component, count=count, type=kind, **limits)
         )
-        scene.add_geometry(mesh, node_name=person.name, geom_name=person.name)
-    write_atomic(path, scene.export(file_type="glb", include_normals=True))
+        return len(document.accessors) - 1
+
+    for i, person in enumerate(_people(body, bodies, names)):
+        vertices, normals = (x.astype(np.float32) for x in (person.vertices, person.normals))
+        places = accessor(vertices, gltf.VEC3, gltf.FLOAT, gltf.ARRAY_BUFFER, bounds=True)
+        directions = accessor(normals, gltf.VEC3, gltf.FLOAT, gltf.ARRAY_BUFFER)
+        corners = accessor(
+            person.faces.astype(np.uint32).ravel(), gltf.SCALAR, gltf.UNSIGNED_INT, gltf.ELEMENT_ARRAY_BUFFER
+        )
+        skin = gltf.PbrMetallicRoughness(
+            baseColorFactor=[*person.color.tolist(), 1.0], metallicFactor=0.0, roughnessFactor=0.8
+        )
+        document.materials.append(gltf.Material(name=person.name, pbrMetallicRoughness=skin))
+        attributes = gltf.Attributes(POSITION=places, NORMAL=directions)
+        primitive = gltf.Primitive(attributes=attributes, indices=corners, material=i)
+        document.meshes.append(gltf.Mesh(name=person.name, primitives=[primitive]))
+        document.nodes.append(gltf.Node(name=person.name, mesh=i))
+        document.scenes[0].nodes.append(i)
+    document.buffers.append(gltf.Buffer(byteLength=len(blob)))
+    document.set_binary_blob(bytes(blob))
+    write_atomic(path, b"".join(document.save_to_bytes()))
 
 
 def save_png(path: str | Path, pixels: np.ndarray) -> None:
