@@ -10,10 +10,10 @@ from people import CAMERA, nudged, observed, toy_mixture
 from bodyloop.body import Bodies, BodyModel, load_body
 from bodyloop.body.skeletons import COCO17, OPENPOSE25
 from bodyloop.evidence import Evidence
-from bodyloop.fit import EnergyWeights, FitProblem, Stage, solve
+from bodyloop.fit import TUNED, EnergyWeights, FitProblem, Stage, solve
 from bodyloop.fit.batched import _State, _System, right_jacobian
 from bodyloop.fit.energy import energy_terms, total_energy
-from bodyloop.fit.solve import torso_weight
+from bodyloop.fit.solve import Backend, torso_weight
 from bodyloop.geometry import axis_angle_to_rotmat
 
 WEIGHTS = EnergyWeights()
@@ -46,12 +46,23 @@ def test_back_ends_agree_with_pose_correctives(tmp_path, smpl_arrays):
     assert torch.allclose(a.energy, b.energy, rtol=1e-3)
 
 
-def test_the_reported_energy_is_the_defined_one(body: BodyModel):
+@pytest.mark.parametrize("backend", ["compiled", "batched"])
+@pytest.mark.parametrize("anchored", [False, True])
+def test_the_reported_energy_is_the_defined_one(body: BodyModel, backend: Backend, anchored: bool):
+    """Also where the weights ask for an anchor and the problem has none."""
     truth, evidence = observed(body, 6)
     problem, prior = double_problem(body, evidence), toy_mixture()
-    found = solve(body, problem, prior, nudged(truth, 0.2).to(DOUBLE), STAGES, "compiled")
-    defined = total_energy(energy_terms(body.to(DOUBLE), problem, prior, WEIGHTS, found.bodies))
-    assert torch.allclose(found.energy, defined, rtol=1e-6)
+    if anchored:
+        problem = dataclasses.replace(
+            problem,
+            anchor=torch.full((6, 69), 0.1, dtype=DOUBLE),
+            anchor_scale=torch.full((69,), 0.2, dtype=DOUBLE),
+        )
+    stages = (Stage(True, TUNED, 40),)
+    found = solve(body, problem, prior, nudged(truth, 0.2).to(DOUBLE), stages, backend)
+    terms = energy_terms(body.to(DOUBLE), problem, prior, TUNED, found.bodies)
+    assert ("anchor" in terms) == anchored
+    assert torch.allclose(found.energy, total_energy(terms), rtol=1e-5)
 
 
 def test_fits_never_end_above_their_start_and_meet_exact_keypoints(body: BodyModel):

@@ -96,9 +96,9 @@ def _point_arrays(problem: FitProblem) -> tuple[np.ndarray, ...]:
     return first, joints, _array(points.shares), _array(points.offsets), _array(points.offset_dirs), pose
 
 
-def _stage_row(stage: Stage) -> list[float]:
+def _stage_row(stage: Stage, anchored: bool) -> list[float]:
     w = stage.weights
-    anchor = w.anchor**2
+    anchor = w.anchor**2 if anchored else 0.0
     return [w.pose**2, w.bend**2, w.shape**2, w.sigma, anchor, stage.depth**2, float(stage.whole)]
 
 
@@ -125,6 +125,7 @@ def _solve_compiled(
     rotations, energies, iterations = np.empty((n, 24, 3, 3)), np.empty(n), np.empty(n, np.int64)
     # numba compiles anew for a read-only or non-contiguous array, so all of these are plain
     anchor, anchor_scale = np.zeros((n, 69)), np.ones(69)
+    anchored = problem.anchor is not None and problem.anchor_scale is not None
     if problem.anchor is not None and problem.anchor_scale is not None:
         anchor, anchor_scale = _array(problem.anchor), _array(problem.anchor_scale)
     fit_people(
@@ -143,7 +144,7 @@ def _solve_compiled(
         np.array(BEND_SIGN),
         anchor,
         anchor_scale,
-        np.array([_stage_row(stage) for stage in stages]),
+        np.array([_stage_row(stage, anchored) for stage in stages]),
         np.array([stage.steps for stage in stages], np.int64),
         rotations,
         energies,
