@@ -3,7 +3,7 @@
     python tools/write_results.py heldout --mocap DATA
     python tools/write_results.py photos --photos FOLDER
     python tools/write_results.py detect --photos FOLDER
-    python tools/write_results.py speed | time | raster
+    python tools/write_results.py speed | time
     python tools/write_results.py page
 
 Each run replaces its own section; `page` only writes the page anew. No figure is typed in by hand.
@@ -27,7 +27,6 @@ COMMANDS = {
     "detect": ["benchmarks/detect_photos.py", "--photos", "PHOTOS"],
     "speed": ["benchmarks/fit_speed.py"],
     "time": ["benchmarks/photo_time.py"],
-    "raster": ["benchmarks/raster_speed.py"],
 }
 
 
@@ -140,16 +139,8 @@ def time_page(section: dict[str, Any]) -> list[str]:
     return [
         *head("One photo from the command line", section),
         f"`bodyloop fit PHOTO -o DIR`, 512 x 512, imports, detection, five starts, pictures and files included: "
-        f"median {r['median_s']} s, least {r['least_s']} s of {r['runs']} runs.",
+        f"median {r['median_s']} s, least {r['least_s']} s of {r['runs']} runs, with the solver compiled before.",
     ]
-
-
-def raster_page(section: dict[str, Any]) -> list[str]:
-    """The rasteriser."""
-    rows = [
-        [k.replace("_", " "), str(v)] for k, v in section["result"].items() if not isinstance(v, dict | list)
-    ]
-    return [*head("Speed of the rasteriser", section), *table(["", ""], rows)]
 
 
 PAGES = {
@@ -158,7 +149,6 @@ PAGES = {
     "detect": detect_page,
     "speed": speed_page,
     "time": time_page,
-    "raster": raster_page,
 }
 
 
