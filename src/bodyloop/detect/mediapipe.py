@@ -8,6 +8,7 @@ into one answer. Windows are square because the landmarker's projection is exact
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,6 +142,10 @@ def cut(pixels: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
     return out
 
 
+SEARCHERS = 2
+"""Windows searched at the same time: a detector takes 0.4 s on two cores instead of 0.7 s."""
+
+
 class MediaPipeDetector:
     """Detector on MediaPipe's pose landmarker; makes it on construction (about 0.2 s, the first time 1 s).
 
@@ -169,9 +174,11 @@ class MediaPipeDetector:
     ) -> None:
         self.fractions, self.masks = fractions, masks
         self.min_votes, self.min_score = min_votes, min_score
-        with quiet():
-            self._search = _landmarker(num_poses, min_detection, masks=False)
-            self._look = _landmarker(num_poses, 0.3, masks=masks)
+        pose_task()  # here, not in a thread, so that a missing library is told to the caller
+        with quiet(), ThreadPoolExecutor(SEARCHERS + 1) as pool:
+            searchers = [pool.submit(_landmarker, num_poses, min_detection, False) for _ in range(SEARCHERS)]
+            look = pool.submit(_landmarker, num_poses, 0.3, masks)
+            self._searchers, self._look = [s.result() for s in searchers], look.result()
 
     def __call__(self, pixels: np.ndarray, boxes: Tensor | None = None) -> Detections:
         """People in an image (H, W, 3) uint8, largest first, or one for each box (N, 4)."""
@@ -183,8 +190,9 @@ class MediaPipeDetector:
 
     def _everywhere(self, pixels: np.ndarray) -> Detections:
         finds = []
-        for i, window in enumerate(search_windows(pixels.shape[1], pixels.shape[0], self.fractions)):
-            for find in _run(self._search, pixels, window):
+        windows = search_windows(pixels.shape[1], pixels.shape[0], self.fractions)
+        for i, found in enumerate(self._search(pixels, windows)):
+            for find in found:
                 find.votes = _WHOLE_IMAGE_VOTES if i == 0 else 1
                 finds.append(find)
         likely = [find for find in merge(finds) if find.votes >= 2]
@@ -193,6 +201,18 @@ class MediaPipeDetector:
         finds = merge([settle(find) for find in likely])
         finds = [find for find in finds if find.votes >= self.min_votes and find.score >= self.min_score]
         return _to_detections(sorted(finds, key=lambda f: -f.size), pixels, self.masks)
+
+    def _search(self, pixels: np.ndarray, windows: list[tuple[int, int, int]]) -> list[list[_Find]]:
+        """Finds in every window. Each thread has a landmarker of its own; MediaPipe computes without the GIL."""
+
+        def some(first: int) -> list[list[_Find]]:
+            return [_run(self._searchers[first], pixels, window) for window in windows[first::SEARCHERS]]
+
+        found: list[list[_Find]] = [[] for _ in windows]
+        with ThreadPoolExecutor(SEARCHERS) as pool:
+            for first, part in enumerate(pool.map(some, range(SEARCHERS))):
+                found[first::SEARCHERS] = part
+        return found
 
     def _closer(self, pixels: np.ndarray, find: _Find) -> None:
         """Look again in windows of the person's own, each of which adds a vote if it shows them."""
