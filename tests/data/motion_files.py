@@ -1,6 +1,5 @@
 """Small motion files, written inside the tests."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +32,6 @@ HUMAN = [
     ("RightUpLeg", "Hips", REST[2]), ("RightLeg", "RightUpLeg", REST[5]), ("RightFoot", "RightLeg", REST[8]),
 ]  # fmt: skip
 """A MotionBuilder-like skeleton whose joints lie where `REST` puts them."""
-
-
-def shared_data() -> Path | None:
-    """The real motion data, where this machine has it."""
-    given = os.environ.get("BODYLOOP_DATA")
-    root = Path(given) if given else Path(__file__).parents[2].parent / "shared" / "data"
-    return root if (root / "cmu").is_dir() else None
 
 
 def tiny_body() -> BodyModel:

@@ -3,13 +3,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from motion_files import random_angles, shared_data, tiny_body, write_bvh
+from motion_files import random_angles, tiny_body, write_bvh
 from test_retarget import write_acrobatics
 
 from bodyloop.body import Bodies
 from bodyloop.data.amass import read_amass
 from bodyloop.data.mocap import SPLIT, load_motions, load_split, read_folder, read_motion, save_motions
 from bodyloop.data.skeleton_clip import MotionFileError
+from motion_data import shared_data
 
 BODY = tiny_body()
 PLACES = np.tile([0.0, 0.9, 0.0], (4, 1))
