@@ -73,7 +73,7 @@ def solve(
 
     parts = [
         solve_batched(body, problem[i : i + chunk], prior, start[i : i + chunk], stages)
-        for i in range(0, len(problem), chunk)
+        for i in range(0, max(len(problem), 1), chunk)  # nobody is one empty chunk
     ]
     return Solution(
         Bodies.cat([p.bodies for p in parts]),

@@ -1,0 +1,68 @@
+import pytest
+import torch
+
+from bodyloop.annotate import fit_people
+from bodyloop.body import BodyModel
+from bodyloop.body.skeletons import COCO17
+from bodyloop.evidence import Evidence
+from bodyloop.fit import FitConfig
+from bodyloop.fit.solve import Backend
+from bodyloop.geometry import Camera
+from made_up import random_bodies
+from pretend_gpu import DEVICE, PretendedGpu
+
+CAMERA = Camera.from_focal(1200, 1000, 1000)
+BACKENDS: tuple[Backend, ...] = ("compiled", "batched")
+
+
+@pytest.fixture(scope="module")
+def people(body: BodyModel) -> Evidence:
+    bodies = random_bodies(3, 0, 0.15, torch.float32)
+    keypoints = CAMERA.project(body.points(bodies, body.keypoints(COCO17)[0]))
+    return Evidence.from_keypoints(COCO17, keypoints, torch.ones(keypoints.shape[:2]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_body_on_another_device_takes_the_fit_there(body: BodyModel, people: Evidence, backend: Backend):
+    config = FitConfig(backend=backend)
+    expected = fit_people(people, CAMERA, body, config)
+    with PretendedGpu():
+        fits = fit_people(people, CAMERA, body.to(DEVICE), config)
+        back = fit_people(people.to(DEVICE), CAMERA.to(DEVICE), body, config)
+        for found in (fits.bodies.translation, fits.energy, fits.error_px, fits.seen, fits.trusted):
+            assert found.device.type == DEVICE
+        assert back.energy.device.type == "cpu"
+        assert torch.allclose(fits.energy.cpu(), expected.energy, rtol=1e-3)
+        assert torch.allclose(back.energy, expected.energy, rtol=1e-3)
+        assert fits.start == expected.start
+        assert len(people.to(DEVICE)[fits.trusted]) == int(expected.trusted.sum())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_body_in_double_precision(body: BodyModel, people: Evidence, backend: Backend):
+    config = FitConfig(backend=backend)
+    fits = fit_people(people, CAMERA, body.to(torch.float64), config)
+    assert fits.bodies.rotations.dtype == fits.energy.dtype == torch.float64
+    assert torch.allclose(fits.energy.float(), fit_people(people, CAMERA, body, config).energy, rtol=1e-2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nobody(body: BodyModel, people: Evidence, backend: Backend):
+    fits = fit_people(people[:0], CAMERA, body, FitConfig(backend=backend))
+    assert len(fits) == len(fits.trusted) == len(fits.bodies) == 0
+
+
+def test_a_camera_for_each_or_one_for_all(body: BodyModel, people: Evidence):
+    one = fit_people(people, CAMERA, body)
+    focal, center = CAMERA.focal.expand(3, 2), CAMERA.center.expand(3, 2)
+    for camera in (Camera(focal, center, CAMERA.size), Camera(focal, CAMERA.center, CAMERA.size)):
+        assert torch.equal(fit_people(people, camera, body).energy, one.energy)
+    with pytest.raises(ValueError, match=r"each of \(3,\) people, got \(2,\)"):
+        fit_people(people, Camera(focal[:2], center[:2], CAMERA.size), body)
+
+
+def test_an_unknown_start_is_refused(body: BodyModel, people: Evidence):
+    with pytest.raises(ValueError, match="lifter, mean"):
+        fit_people(people, CAMERA, body, starts=("lifter", "means"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least one start"):
+        fit_people(people, CAMERA, body, starts=())
