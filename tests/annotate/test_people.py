@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -66,3 +70,26 @@ def test_an_unknown_start_is_refused(body: BodyModel, people: Evidence):
         fit_people(people, CAMERA, body, starts=("lifter", "means"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one start"):
         fit_people(people, CAMERA, body, starts=())
+
+
+SEVERAL_THREADS = """
+from threading import Thread
+import torch, bodyloop as bl
+people = bl.Evidence.from_keypoints(bl.get_skeleton("coco17"), torch.rand(40, 17, 2) * 500, torch.ones(40, 17))
+camera = bl.Camera.from_focal(800, 640, 480)
+threads = [Thread(target=bl.fit_people, args=(people, camera)) for _ in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+import numba
+print(numba.threading_layer())
+"""
+
+
+def test_several_threads_may_fit_at_once():
+    """Also on numba's threads of last resort, which end a process that lets them meet."""
+    env = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL_THREADS], env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "workqueue"
