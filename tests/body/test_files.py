@@ -153,3 +153,58 @@ def test_damaged_pickles_never_raise_anything_else(
             data[place] = value
     with contextlib.suppress(BodyFileError):
         read_pickle(io.BytesIO(bytes(data)), "damaged")
+
+
+def landmarks(**changes: object) -> Arrays:
+    good = {"names": np.array(["nose"]), "rows": np.array([0, 0]), "cols": np.array([3, 5])}
+    arrays = good | {"values": np.array([0.5, 0.5])} | changes
+    return {f"landmark_{key}": np.asarray(value) for key, value in arrays.items() if value is not None}
+
+
+def test_a_file_may_bring_landmarks(tmp_path: Path, smpl_arrays: Arrays):
+    body = load_body(save(tmp_path / "a.npz", {**smpl_arrays, **landmarks()}))
+    bodies = Bodies.from_smpl(torch.randn(2, 72) * 0.3)
+    expected = body.vertices(bodies)[:, [3, 5]].mean(1)
+    assert torch.allclose(body.points(bodies, body.landmark_points(("nose",)))[:, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": None}, "no 'landmark_rows'"),
+        ({"cols": np.array([3, 96])}, "vertices 0 to 95"),
+        ({"rows": np.array([0, 1])}, "each of the 1 landmarks"),
+        ({"values": np.array([1.0])}, r"shape \(2\)"),
+        ({"names": np.array([1])}, "should hold text"),
+    ],
+)
+def test_broken_landmarks_are_named(tmp_path: Path, smpl_arrays: Arrays, changes: Arrays, message: str):
+    path = save(tmp_path / "a.npz", {**smpl_arrays, **landmarks(**changes)})
+    with pytest.raises(BodyFileError, match=message):
+        load_body(path)
+
+
+def test_lists_that_are_no_arrays_and_bodies_without_vertices(tmp_path: Path, smpl_arrays: Arrays):
+    with pytest.raises(BodyFileError, match="'v_template' is no array"):
+        load_body(save(tmp_path / "a.pkl", {**smpl_arrays, "v_template": [[1.0], [1.0, 2.0]]}))
+    none = {key: smpl_arrays[key][:0] for key in ("v_template", "shapedirs", "weights", "posedirs", "f")}
+    none["J_regressor"] = smpl_arrays["J_regressor"][:, :0]
+    with pytest.raises(BodyFileError, match="no vertices"):
+        load_body(save(tmp_path / "a.npz", {**smpl_arrays, **none}))
+
+
+def test_damaged_archives_are_refused(tmp_path: Path, smpl_arrays: Arrays):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    with pytest.raises(BodyFileError, match=r"array\.npz"):
+        load_body(tmp_path / "array.npz")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **smpl_arrays)
+    rng = np.random.default_rng(0)
+    for _ in range(60):  # some fail in zlib, some in zipfile, some in numpy
+        content = bytearray(buffer.getvalue())
+        for place in rng.integers(0, len(content), 40):
+            content[place] = rng.integers(0, 256)
+        (tmp_path / "a.npz").write_bytes(content)
+        with contextlib.suppress(BodyFileError):
+            load_body(tmp_path / "a.npz")

@@ -67,7 +67,13 @@ def test_unreadable_files_are_named(tmp_path):
     size = {"size": np.array([4, 4]), "body": "b", "version": "1"}
     np.savez(tmp_path / "shape.npz", pose=np.zeros((1, 70)), **good, **size)
     np.savez(tmp_path / "type.npz", pose=np.array(["x"]), **good, **size)
-    for name in ("text", "objects", "other", "shape", "type"):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    save_npz(tmp_path / "damaged.npz", _people(), CAMERA, "builtin")
+    content = bytearray((tmp_path / "damaged.npz").read_bytes())
+    content[45:400] = bytes(355)
+    (tmp_path / "damaged.npz").write_bytes(content)
+    for name in ("text", "objects", "other", "shape", "type", "array", "damaged"):
         with pytest.raises(InputError, match=name):
             load_npz(tmp_path / f"{name}.npz")
     (tmp_path / "whole.npz").write_bytes((tmp_path / "shape.npz").read_bytes()[:-200])

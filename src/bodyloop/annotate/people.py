@@ -1,6 +1,6 @@
 """The whole way from the evidence of some people to their bodies: starts, fit, scores."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from bodyloop.body import BodyModel, builtin_body
 from bodyloop.evidence import Evidence
@@ -24,14 +24,16 @@ def fit_people(
     Args:
         evidence: N people.
         camera: one for all, or one a person (N, 2).
-        body: the built-in one if None.
+        body: the built-in one if None. The fit runs on its device: ``load_body().to("cuda")`` for a GPU.
         config: weights, schedule and thresholds; the defaults if None.
         starts: "lifter" (a network's guess from the keypoints, which the fit also stays near), "mean" (the
             prior's mean pose in four orientations), or both.
 
     Raises:
-        ValueError: without starts.
+        ValueError: without starts, or with an unknown one.
     """
+    if unknown := [name for name in starts if name not in get_args(StartKind)]:
+        raise ValueError(f"starts should be among {', '.join(get_args(StartKind))}, got {unknown}")
     body = builtin_body() if body is None else body
     prior = default_mixture()
     chosen: list[Start] = []

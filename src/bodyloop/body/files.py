@@ -6,8 +6,8 @@ and no smplx package is needed.
 """
 
 import pickle
-import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -82,7 +82,7 @@ def _read_npz(file: IO[bytes], name: str) -> dict[str, Any]:
     try:
         with np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except Exception as error:  # a damaged archive fails in zipfile, zlib, numpy ...
         raise BodyFileError(f"{name}: not a readable .npz of plain arrays ({error})") from None
 
 
@@ -232,23 +232,30 @@ def _dense(value: _Sparse) -> np.ndarray:
 def _to_model(arrays: dict[str, Any], name: str) -> BodyModel:
     """Check every shape and build the model."""
 
-    def take(key: str, *shape: int | None) -> np.ndarray:
+    def take(key: str, *shape: int | None, kinds: str = "fiu") -> np.ndarray:
         if arrays.get(key) is None:
             raise BodyFileError(f"{name}: no {key!r}; an SMPL body file has it. Found: {', '.join(arrays)}")
-        array = np.asarray(arrays[key])
-        if array.dtype.kind not in "fiu":
-            raise BodyFileError(f"{name}: {key!r} should hold numbers, got dtype {array.dtype}")
+        try:
+            array = np.asarray(arrays[key])
+        except ValueError as error:  # lists of different lengths
+            raise BodyFileError(f"{name}: {key!r} is no array ({error})") from None
+        if array.dtype.kind not in kinds:
+            raise BodyFileError(
+                f"{name}: {key!r} should hold {'text' if kinds == 'U' else 'numbers'}, got {array.dtype}"
+            )
         want = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
         if array.ndim != len(shape) or any(
             n not in (None, m) for n, m in zip(shape, array.shape, strict=True)
         ):
             raise BodyFileError(f"{name}: {key!r} should have shape {want}, got {array.shape}")
-        if not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise BodyFileError(f"{name}: {key!r} holds NaN or infinity")
         return array
 
     template = take("v_template", None, 3)
     count = len(template)
+    if count == 0:
+        raise BodyFileError(f"{name}: 'v_template' holds no vertices")
     tree = take("kintree_table", 2, None)
     if tree.shape[1] != 24:
         kind = {52: "SMPL-H", 55: "SMPL-X"}.get(tree.shape[1], "some other body")
@@ -275,7 +282,9 @@ def _to_model(arrays: dict[str, Any], name: str) -> BodyModel:
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
-    landmarks = _landmarks(arrays, template, weights)
+    landmarks = _own_landmarks(name, take, count) if "landmark_names" in arrays else {}
+    if not landmarks and count == 6890:
+        landmarks = _smpl_landmarks(template, weights)
     return BodyModel(
         name,
         tensor(template),
@@ -290,16 +299,25 @@ def _to_model(arrays: dict[str, Any], name: str) -> BodyModel:
     )
 
 
-def _landmarks(
-    arrays: dict[str, Any], template: np.ndarray, weights: np.ndarray
+def _own_landmarks(
+    name: str, take: Callable[..., np.ndarray], vertices: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Landmarks of the built-in file, or SMPL's well-known vertices."""
-    if "landmark_names" in arrays:
-        rows, cols = arrays["landmark_rows"], arrays["landmark_cols"]
-        values = arrays["landmark_values"].astype(np.float64)
-        return {str(n): (cols[rows == r], values[rows == r]) for r, n in enumerate(arrays["landmark_names"])}
-    if len(template) != 6890:
-        return {}
+    """Landmarks that the file brings (as the built-in one does): a sparse matrix, one row a name."""
+    names = take("landmark_names", None, kinds="U")
+    rows = take("landmark_rows", None, kinds="iu")
+    cols, values = take("landmark_cols", len(rows), kinds="iu"), take("landmark_values", len(rows))
+    known = len(names) > 0 and set(rows.tolist()) == set(range(len(names)))
+    if not known or cols.min() < 0 or cols.max() >= vertices:
+        raise BodyFileError(
+            f"{name}: 'landmark_rows' should name each of the {len(names)} landmarks, and 'landmark_cols' "
+            f"vertices 0 to {vertices - 1}"
+        )
+    values = values.astype(np.float64)
+    return {str(n): (cols[rows == r], values[rows == r]) for r, n in enumerate(names)}
+
+
+def _smpl_landmarks(template: np.ndarray, weights: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """SMPL's well-known vertices."""
     head = weights[:, SMPL_JOINTS.index("head")] > 0.5
     top = int(np.where(head, template[:, 1], -np.inf).argmax())
     chosen = {**SMPL_VERTEX_LANDMARKS, "headtop": top, "head_extra": top}

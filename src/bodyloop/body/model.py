@@ -61,10 +61,13 @@ class BodyModel:
 
     def to(self, *args: Any) -> "BodyModel":
         """The same body on another device or in another precision (faces stay integers)."""
-        device = self.v_template.to(*args).device
+        template = self.v_template.to(*args)
+        if template is self.v_template:
+            return self
+        device = template.device
         return BodyModel(
             self.name,
-            self.v_template.to(*args),
+            template,
             self.shapedirs.to(*args),
             self.weights.to(*args),
             self.joint_regressor.to(*args),

@@ -1,6 +1,7 @@
 """`Evidence`: what was observed of the people in one image, or of any batch of people."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,8 +65,19 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def to(self, *args: Any) -> "Evidence":
+        """The same evidence on another device or in another precision."""
+        return Evidence(
+            self.skeleton,
+            self.keypoints.to(*args),
+            self.confidence.to(*args),
+            self.boxes.to(*args),
+            self.labels,
+        )
+
     def __getitem__(self, index: slice | Tensor) -> "Evidence":
-        labels = tuple(self.labels[i] for i in torch.arange(len(self))[index].tolist())
+        chosen = index.cpu() if isinstance(index, Tensor) else index
+        labels = tuple(self.labels[i] for i in torch.arange(len(self))[chosen].tolist())
         return Evidence(
             self.skeleton, self.keypoints[index], self.confidence[index], self.boxes[index], labels
         )

@@ -15,8 +15,13 @@ def place_in_view(body: BodyModel, bodies: Bodies, evidence: Evidence, camera: C
         body: the model.
         bodies: B people whose translation is ignored.
         evidence: of the same B people.
-        camera: one a person.
+        camera: one for all, or one a person.
+
+    Returns:
+        B people on the body's device, in its precision.
     """
+    like = body.v_template
+    bodies, evidence, camera = bodies.to(like), evidence.to(like), camera.expand(len(evidence)).to(like)
     points, known = body.keypoints(evidence.skeleton)
     placed = body.points(Bodies(bodies.rotations, bodies.betas, torch.zeros_like(bodies.translation)), points)
     rays = (evidence.keypoints - camera.center[:, None]) / camera.focal[:, None]

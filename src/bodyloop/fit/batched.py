@@ -207,8 +207,8 @@ def solve_batched(
 ) -> Solution:
     """Minimise all people at once; those that have converged leave the batch. See `solve`."""
     like = problem.target
-    body, prior = body.to(like.device, like.dtype), prior.to(like.dtype, like.device)
-    state = _State.of(start.to(like.device, like.dtype))
+    body, prior = body.to(like), prior.to(like)
+    state = _State.of(start.to(like))
     iterations = torch.zeros(len(problem), dtype=torch.long, device=like.device)
     energy = like.new_full((len(problem),), torch.inf)
     for stage in stages:

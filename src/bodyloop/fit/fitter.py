@@ -63,7 +63,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Fits:
-    """N fitted people of one or several images.
+    """N fitted people of one or several images; tensors on the body's device, camera and evidence as given.
 
     Attributes:
         bodies: N people in camera axes.
@@ -95,12 +95,12 @@ class Fits:
     @property
     def trusted(self) -> Tensor:
         """(N,) bool."""
-        return torch.tensor([not d for d in self.doubts], dtype=torch.bool)
+        return torch.tensor([not d for d in self.doubts], dtype=torch.bool, device=self.energy.device)
 
 
 @dataclass(frozen=True)
 class Fitter:
-    """Fits a body model to keypoints under a prior.
+    """Fits a body model to keypoints under a prior, on the body's device and in its precision.
 
     Attributes:
         body: the model.
@@ -131,17 +131,19 @@ class Fitter:
         if not starts:
             raise ValueError("fitting needs at least one start")
         problem = FitProblem.build(self.body, evidence, camera)
+        like = problem.target
         if anchor is not None:
             scale = torch.ones(69) if self.anchor_scale is None else self.anchor_scale
-            problem = replace(problem, anchor=anchor, anchor_scale=scale.to(problem.target))
+            problem = replace(problem, anchor=anchor.to(like), anchor_scale=scale.to(like))
         ordered = [s for s in starts if not s.oriented] + [s for s in starts if s.oriented]
         n, guessed = len(evidence), sum(not s.oriented for s in starts)
+        people = torch.arange(n, device=like.device)
         solutions = [
             solve(
                 self.body,
-                problem[torch.arange(n).repeat(len(group))],
+                problem[people.repeat(len(group))],
                 self.prior,
-                Bodies.cat([s.bodies for s in group]),
+                Bodies.cat([s.bodies.to(like) for s in group]),
                 self.config.stages(oriented),
                 self.config.backend,
             )
@@ -150,24 +152,25 @@ class Fitter:
         ]
         energy = torch.cat([s.energy for s in solutions]).reshape(len(starts), n)
         best = energy.nan_to_num(torch.inf, posinf=torch.inf).argmin(0)
-        bodies = Bodies.cat([s.bodies for s in solutions])[best * n + torch.arange(n)]
+        bodies = Bodies.cat([s.bodies for s in solutions])[best * n + people]
         return self._judge(problem, evidence, camera, bodies, tuple(ordered[i].name for i in best.tolist()))
 
     def _judge(
         self, problem: FitProblem, evidence: Evidence, camera: Camera, bodies: Bodies, names: tuple[str, ...]
     ) -> Fits:
         """Scores and doubts of the chosen bodies."""
-        terms = energy_terms(self.body, problem, self.prior, self.config.weights, bodies)
+        like, prior = problem.target, self.prior.to(problem.target)
+        terms = energy_terms(self.body, problem, prior, self.config.weights, bodies)
         points = self.body.points(bodies, problem.points)
-        cameras = camera if camera.focal.dim() > 1 else camera.expand(len(evidence))
-        distance = (cameras.project(points) - evidence.keypoints).norm(dim=-1)
+        pixels = camera.expand(len(evidence)).to(like).project(points)
+        distance = (pixels - evidence.keypoints.to(like)).norm(dim=-1)
         used = problem.weight > 0
-        share = torch.where(used, evidence.confidence, 0.0)
+        share = torch.where(used, evidence.confidence.to(like), 0.0)
         share = share / share.sum(1, keepdim=True).clamp_min(1e-9)
         error = torch.where(used, distance * share, 0.0).sum(1)
         error_box = error * problem.scale / CROP
         seen = used.sum(1)
-        pose = self.prior.nearest_mode_energy(bodies.pose[:, 3:])
+        pose = prior.nearest_mode_energy(bodies.pose[:, 3:])
         depth = torch.where(used, points[..., 2], torch.inf).amin(1)
         return Fits(
             bodies,

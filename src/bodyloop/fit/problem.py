@@ -15,6 +15,7 @@ coordinate (Geman-McClure).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,28 +93,27 @@ class FitProblem:
 
     @classmethod
     def build(cls, body: BodyModel, evidence: Evidence, camera: Camera) -> "FitProblem":
-        """From evidence in image pixels and the camera (one for all, or one a person)."""
+        """From evidence in image pixels and the camera (one for all, or one a person).
+
+        The problem lives on the body's device, in its precision, wherever evidence and camera are.
+        """
         points, known = body.keypoints(evidence.skeleton)
-        n = len(evidence)
+        like = body.v_template
+        evidence, camera = evidence.to(like), camera.expand(len(evidence)).to(like)
         side = (evidence.boxes[:, 2:] - evidence.boxes[:, :2]).amax(-1)
         scale = CROP / torch.where(torch.isfinite(side), side, CROP).clamp_min(1.0)
-        camera = camera if camera.focal.dim() > 1 else camera.expand(n)
         target = (evidence.keypoints - camera.center[:, None]) * scale[:, None, None]
         weight = evidence.confidence.square() * known
         return cls(points, target, weight, camera.focal * scale[:, None], scale)
 
-    def to(self, dtype: torch.dtype, device: torch.device | str | None = None) -> "FitProblem":
-        """In another precision, or on another device."""
-
-        def cast(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x.to(dtype=dtype, device=device)
-
+    def to(self, *args: Any) -> "FitProblem":
+        """The same problem on another device or in another precision."""
         return FitProblem(
-            self.points.to(device or self.target.device, dtype),
-            self.target.to(dtype=dtype, device=device),
-            self.weight.to(dtype=dtype, device=device),
-            self.focal.to(dtype=dtype, device=device),
-            self.scale.to(dtype=dtype, device=device),
-            cast(self.anchor),
-            cast(self.anchor_scale),
+            self.points.to(*args),
+            self.target.to(*args),
+            self.weight.to(*args),
+            self.focal.to(*args),
+            self.scale.to(*args),
+            None if self.anchor is None else self.anchor.to(*args),
+            None if self.anchor_scale is None else self.anchor_scale.to(*args),
         )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,12 @@ from bodyloop.geometry import rotmat_to_axis_angle
 from bodyloop.priors.gmm import GaussianMixture
 
 Backend = Literal["auto", "compiled", "batched"]
+
+_ONE_AT_A_TIME = Lock()
+"""Held by the compiled solver, which takes all cores anyway.
+
+Numba's plainest threads, its choice where OpenMP and TBB are missing, end the process if two threads of ours
+enter a parallel loop at once."""
 
 TORSO = frozenset(f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "hip", "hip_extra"))
 
@@ -73,7 +80,7 @@ def solve(
 
     parts = [
         solve_batched(body, problem[i : i + chunk], prior, start[i : i + chunk], stages)
-        for i in range(0, len(problem), chunk)
+        for i in range(0, max(len(problem), 1), chunk)  # nobody is one empty chunk
     ]
     return Solution(
         Bodies.cat([p.bodies for p in parts]),
@@ -128,28 +135,29 @@ def _solve_compiled(
     anchored = problem.anchor is not None and problem.anchor_scale is not None
     if problem.anchor is not None and problem.anchor_scale is not None:
         anchor, anchor_scale = _array(problem.anchor), _array(problem.anchor_scale)
-    fit_people(
-        root,
-        theta,
-        betas,
-        trans,
-        _body_arrays(body),
-        _point_arrays(problem),
-        _array(problem.target),
-        _array(problem.weight),
-        _array(torso_weight(problem)),
-        _array(problem.focal),
-        _prior_arrays(prior),
-        np.array(BEND_INDEX, np.int64),
-        np.array(BEND_SIGN),
-        anchor,
-        anchor_scale,
-        np.array([_stage_row(stage, anchored) for stage in stages]),
-        np.array([stage.steps for stage in stages], np.int64),
-        rotations,
-        energies,
-        iterations,
-    )
+    with _ONE_AT_A_TIME:
+        fit_people(
+            root,
+            theta,
+            betas,
+            trans,
+            _body_arrays(body),
+            _point_arrays(problem),
+            _array(problem.target),
+            _array(problem.weight),
+            _array(torso_weight(problem)),
+            _array(problem.focal),
+            _prior_arrays(prior),
+            np.array(BEND_INDEX, np.int64),
+            np.array(BEND_SIGN),
+            anchor,
+            anchor_scale,
+            np.array([_stage_row(stage, anchored) for stage in stages]),
+            np.array([stage.steps for stage in stages], np.int64),
+            rotations,
+            energies,
+            iterations,
+        )
     like = start.betas
     bodies = Bodies(torch.from_numpy(rotations), torch.from_numpy(betas), torch.from_numpy(trans))
     return Solution(

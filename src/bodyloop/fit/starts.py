@@ -24,11 +24,10 @@ def mean_pose_starts(
         camera: one for all, or one a person.
 
     Returns:
-        four sets of N people.
+        four sets of N people, on the body's device.
     """
     n = len(evidence)
-    camera = camera if camera.focal.dim() > 1 else camera.expand(n)
-    mean = (prior.log_weights.exp()[:, None] * prior.means).sum(0).to(evidence.keypoints)
+    mean = (prior.log_weights.exp()[:, None] * prior.means).sum(0).to(body.v_template)
     local = axis_angle_to_rotmat(mean.unflatten(0, (23, 3)))
     upright = torch.diag(local.new_tensor([1.0, -1.0, -1.0]))  # body axes y up, facing the camera
     starts = []

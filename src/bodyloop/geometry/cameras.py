@@ -53,7 +53,17 @@ class Camera:
         return Camera(self.focal.to(*args), self.center.to(*args), self.size)
 
     def expand(self, *batch: int) -> "Camera":
-        """The same camera with leading batch dimensions ``batch``."""
+        """The same camera with leading batch dimensions ``batch``; a batch of that shape stays as it is.
+
+        Raises:
+            ValueError: if the cameras are a batch of another shape.
+        """
+        for values in (self.focal, self.center):
+            if any(a not in (1, b) for a, b in zip(values.shape[-2::-1], batch[::-1], strict=False)):
+                raise ValueError(
+                    f"need one camera for all, or one for each of {tuple(batch)} people, got "
+                    f"{tuple(values.shape[:-1])}"
+                )
         return Camera(self.focal.expand(*batch, 2), self.center.expand(*batch, 2), self.size)
 
     def project(self, points: Tensor) -> Tensor:

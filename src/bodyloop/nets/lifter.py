@@ -91,10 +91,13 @@ class Lifter(nn.Module):
             evidence: any skeleton; keypoints that the lifter does not know are ignored.
             camera: one for all, or one a person.
             body: whose keypoints are matched for the translation.
+
+        Returns:
+            N people on the body's device, whichever the network's is.
         """
-        camera = camera if camera.focal.dim() > 1 else camera.expand(len(evidence))
-        rays = (evidence.keypoints - camera.center[:, None]) / camera.focal[:, None]
-        own, confidence = convert(rays, evidence.confidence, evidence.skeleton, LIFTER29)
+        given, lens = evidence.to(self.spread), camera.expand(len(evidence)).to(self.spread)
+        rays = (given.keypoints - lens.center[:, None]) / lens.focal[:, None]
+        own, confidence = convert(rays, given.confidence, given.skeleton, LIFTER29)
         view = look_at_points(own, confidence > 0)
         rotations, betas = self(view, confidence)
         rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -56,9 +57,10 @@ class GaussianMixture:
         """-log sum over modes (SMPLify eq. 4) up to the same constant, (..., D) to (...)."""
         return -torch.logsumexp(-self._components(pose), -1)
 
-    def to(self, dtype: torch.dtype, device: torch.device | str | None = None) -> "GaussianMixture":
-        """In another precision, or on another device."""
-        return GaussianMixture(*(x.to(dtype=dtype, device=device) for x in self._tensors()))
+    def to(self, *args: Any) -> "GaussianMixture":
+        """The same mixture on another device or in another precision."""
+        moved = tuple(x.to(*args) for x in self._tensors())
+        return self if moved[0] is self.means else GaussianMixture(*moved)
 
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.means, self.factors, self.log_weights

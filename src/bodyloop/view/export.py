@@ -8,7 +8,6 @@ for viewers and modelling programs, which have y up and look along -z (glTF pres
 import io
 import os
 import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +90,7 @@ def load_npz(path: str | Path) -> SavedBodies:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive fails in zipfile, zlib, numpy ...
         raise InputError(f"{path}: not a readable .npz of plain arrays ({error})") from None
     wanted = ("pose", "betas", "trans", "focal", "center", "size", "body", "version")
     missing = [key for key in wanted if key not in arrays]
