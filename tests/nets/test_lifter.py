@@ -50,6 +50,15 @@ def test_the_answer_turns_with_the_camera(body: BodyModel):
     assert torch.allclose(turn @ first.rotations[:, 0], second.rotations[:, 0], atol=0.15)
 
 
+def test_a_mirrored_photo_gives_the_mirrored_body(body: BodyModel):
+    _, evidence = seen(body)
+    flipped = evidence.keypoints[:, COCO17.flip] * torch.tensor([-1.0, 1]) + torch.tensor([999.0, 0])
+    mirror = Evidence.from_keypoints(COCO17, flipped, evidence.confidence)
+    first, second = lifter().lift(evidence, CAMERA, body), lifter().lift(mirror, CAMERA, body)
+    assert torch.allclose(first.mirrored().rotations, second.rotations, atol=1e-4)
+    assert torch.allclose(first.mirrored().translation, second.translation, atol=1e-3)
+
+
 def test_unseen_keypoints_and_resolution_do_not_matter(body: BodyModel):
     _, evidence = seen(body)
     confidence = evidence.confidence.clone()
