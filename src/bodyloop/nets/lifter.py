@@ -83,6 +83,12 @@ class Lifter(nn.Module):
         out = self.outputs(self.blocks(self.inputs(features)))
         return rot6d_to_rotmat(out[:, :144].unflatten(1, (24, 6))), out[:, 144:]
 
+    def in_camera(self, view: View, confidence: Tensor) -> Bodies:
+        """`forward`'s answer as B people in the real camera's axes, at the origin; arguments as there."""
+        rotations, betas = self(view, confidence)
+        rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
+        return Bodies(rotations, betas, torch.zeros_like(betas[:, :3]))
+
     @torch.no_grad()
     def lift(self, evidence: Evidence, camera: Camera, body: BodyModel) -> Bodies:
         """Bodies of all people, in camera axes, with the translation that fits the keypoints best.
@@ -99,9 +105,7 @@ class Lifter(nn.Module):
         rays = (given.keypoints - lens.center[:, None]) / lens.focal[:, None]
         own, confidence = convert(rays, given.confidence, given.skeleton, LIFTER29)
         view = look_at_points(own, confidence > 0)
-        rotations, betas = self(view, confidence)
-        rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
-        return place_in_view(body, Bodies(rotations, betas, torch.zeros_like(betas[:, :3])), evidence, camera)
+        return place_in_view(body, self.in_camera(view, confidence), evidence, camera)
 
 
 def load_lifter(path: str | Path) -> Lifter:
