@@ -9,9 +9,11 @@ from bodyloop.annotate import fit_people
 from bodyloop.body import BodyModel
 from bodyloop.body.skeletons import COCO17
 from bodyloop.evidence import Evidence
-from bodyloop.fit import FitConfig
+from bodyloop.fit import FitConfig, mean_pose_starts
 from bodyloop.fit.solve import Backend
+from bodyloop.fit.starts import YAWS
 from bodyloop.geometry import Camera
+from bodyloop.priors.gmm import default_mixture
 from made_up import random_bodies
 from pretend_gpu import DEVICE, PretendedGpu
 
@@ -70,6 +72,15 @@ def test_an_unknown_start_is_refused(body: BodyModel, people: Evidence):
         fit_people(people, CAMERA, body, starts=("lifter", "means"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one start"):
         fit_people(people, CAMERA, body, starts=())
+
+
+def test_starts_are_named_by_the_way_that_people_face(body: BodyModel, people: Evidence):
+    """Who turns to their left, having faced the camera, looks towards the right of the picture (+x)."""
+    starts = mean_pose_starts(body, default_mixture(), people, CAMERA)
+    facing = {name: s.rotations[0, 0, :, 2].round().tolist() for name, s in zip(YAWS, starts, strict=True)}
+    assert facing == {
+        "frontal": [0, 0, -1], "turned left": [1, 0, 0], "back": [0, 0, 1], "turned right": [-1, 0, 0]
+    }  # fmt: skip
 
 
 SEVERAL_THREADS = """
