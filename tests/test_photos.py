@@ -15,7 +15,16 @@ from bodyloop.errors import InputError
 from bodyloop.evidence.photos import photo_sizes, read_photo
 from bodyloop.fit import Fits
 from bodyloop.fit.first_use import must_compile
-from bodyloop.photos import PhotoJob, PhotoResult, Summary, _folders, fit_photos, scores_of, write_results
+from bodyloop.photos import (
+    PhotoJob,
+    PhotoResult,
+    Summary,
+    _folders,
+    _load_ahead,
+    fit_photos,
+    scores_of,
+    write_results,
+)
 from bodyloop.terminal import MOST_ROWS, print_summary, printable
 from bodyloop.view import load_npz
 from fit.people import CAMERA, observed
@@ -141,3 +150,8 @@ def test_the_first_run_is_noticed(fits: Fits, monkeypatch: pytest.MonkeyPatch, t
     os.utime(source, (later, later))
     monkeypatch.setattr(compiled, "__file__", str(source))
     assert must_compile(), "the source is newer"
+
+
+def test_loading_ahead_keeps_its_troubles_to_itself():
+    """It runs in a thread, whose traceback would appear in the middle of the progress bar."""
+    _load_ahead(PhotoJob(("a.jpg",), Path("out")), object())  # type: ignore[arg-type]

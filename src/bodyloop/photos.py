@@ -5,7 +5,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -201,16 +201,17 @@ def _load_ahead(job: PhotoJob, body: BodyModel) -> None:
     """Load the compiled solver and the mesh writer while the detector, which holds no lock, looks for people.
 
     Saves a second of a single photo's five. A solver that has yet to be compiled is left to the fit,
-    where the terminal says so.
+    where the terminal says so. What fails here fails again where it is needed, and is told there.
     """
     from bodyloop.annotate import fit_people
     from bodyloop.fit.first_use import must_compile
 
-    if not must_compile():
-        nobody = Evidence.from_keypoints(COCO17, torch.zeros(0, 17, 2), torch.zeros(0, 17))
-        fit_people(nobody, Camera.from_focal(1, 1, 1), body, starts=job.starts)
-    if "glb" in job.formats:
-        import pygltflib  # noqa: F401
+    with suppress(Exception):
+        if not must_compile():
+            nobody = Evidence.from_keypoints(COCO17, torch.zeros(0, 17, 2), torch.zeros(0, 17))
+            fit_people(nobody, Camera.from_focal(1, 1, 1), body, starts=job.starts)
+        if "glb" in job.formats:
+            import pygltflib  # noqa: F401
 
 
 def _check(job: PhotoJob) -> None:

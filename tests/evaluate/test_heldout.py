@@ -14,6 +14,12 @@ def people(body: BodyModel) -> HeldOut:
     return draw_people([motion], body, COCO17, 40, 1)
 
 
+def test_no_more_people_than_frames(body: BodyModel):
+    motion = Motion.from_smpl(torch.zeros(5, 72), torch.zeros(5, 3), 30.0)
+    with pytest.raises(ValueError, match="need 6 good frames, got 5"):
+        draw_people([motion], body, COCO17, 6)
+
+
 def test_the_truth_has_no_error(people: HeldOut, body: BodyModel):
     found = errors(people.truth, people, body)
     assert found["mpjpe_mm"] < 0.01

@@ -110,6 +110,14 @@ def test_obj_has_a_named_object_each(ball, tmp_path):
     np.testing.assert_array_equal(faces, both)
 
 
+def test_any_label_may_name_an_obj_object(ball, tmp_path):
+    """Labels come from keypoint files: a line break would end the name, and some texts cannot be written."""
+    save_obj(tmp_path / "a.obj", ball, _people(), ["anna\nv 1 2 3", "\ud800"])
+    lines = (tmp_path / "a.obj").read_text().splitlines()
+    assert [line for line in lines if line.startswith("o ")] == ["o anna v 1 2 3", "o ?"]
+    assert sum(line.startswith("v ") for line in lines) == 2 * len(ball.v_template)
+
+
 def test_ply_has_everybody(ball, tmp_path):
     people = _people()
     save_ply(tmp_path / "a.ply", ball, people)

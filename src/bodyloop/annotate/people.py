@@ -5,6 +5,7 @@ from typing import Literal, get_args
 from bodyloop.body import BodyModel, builtin_body
 from bodyloop.evidence import Evidence
 from bodyloop.fit import FitConfig, Fits, Fitter, Start, mean_pose_starts
+from bodyloop.fit.starts import YAWS
 from bodyloop.geometry import Camera
 from bodyloop.nets.lifter import default_lifter
 from bodyloop.priors.gmm import default_mixture
@@ -45,6 +46,6 @@ def fit_people(
         chosen.append(Start("lifter", lifted, oriented=True))
     if "mean" in starts:
         sets = mean_pose_starts(body, prior, evidence, camera)
-        names = ("mean, frontal", "mean, left side", "mean, back", "mean, right side")
+        names = tuple(f"mean, {name}" for name in YAWS)
         chosen += [Start(name, bodies) for name, bodies in zip(names, sets, strict=True)]
     return Fitter(body, prior, config or FitConfig(), spread)(evidence, camera, chosen, anchor)

@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Motion capture: readers of its formats, retargeting to SMPL, sets of poses, random cameras."""

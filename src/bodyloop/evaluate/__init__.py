@@ -1,1 +1,1 @@
-"""To be filled."""
+"""How good bodies are: metrics, and recovery from held-out motion capture."""

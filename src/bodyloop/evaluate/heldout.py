@@ -61,9 +61,14 @@ def draw_people(
 
     Cameras: any yaw, near level (`camera_rotations`); the person's height fills 30 to 80 % of a square
     image of 1000 pixels; a focal length of 1 to 2 image sides; off the middle by up to a tenth of the image.
+
+    Raises:
+        ValueError: if there are fewer than `count` good frames.
     """
     g = torch.Generator().manual_seed(seed)
     rotations = torch.cat([m.rotations[m.good] for m in motions])
+    if len(rotations) < count:
+        raise ValueError(f"need {count} good frames, got {len(rotations)}; ask for fewer people")
     chosen = torch.randperm(len(rotations), generator=g)[:count]
     turn = camera_rotations(count, g)
     local = rotations[chosen].float()

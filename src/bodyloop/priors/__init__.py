@@ -1,1 +1,1 @@
-"""To be filled."""
+"""Pose priors, one file each, with their weights."""

@@ -128,15 +128,13 @@ def lifter_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """L1 on root-aligned 3D points and squared error of rotation matrices, plus a little on betas."""
     view = look_at_points(views.rays, views.confidence > 0)
-    rotations, betas = lifter(view, views.confidence)
-    rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
-    guess = Bodies(rotations, betas, torch.zeros_like(betas[:, :3]))
+    guess = lifter.in_camera(view, views.confidence)
     found = body.points(guess, points)
     root = len(LIFTER29)  # the points are the 29 keypoints, then all joints
     off = (found - found[:, root : root + 1]) - (views.points - views.points[:, root : root + 1])
     position = off.abs().sum(-1).mean()
-    rotation = (rotations - views.bodies.rotations).square().sum((-1, -2)).mean()
-    shape = (betas - views.bodies.betas).square().mean()
+    rotation = (guess.rotations - views.bodies.rotations).square().sum((-1, -2)).mean()
+    shape = (guess.betas - views.bodies.betas).square().mean()
     loss = 5 * position + rotation + 0.05 * shape
     return loss, {
         "position_mm": 1000 * float(off.detach().norm(dim=-1).mean()),
@@ -156,9 +154,7 @@ def _look(lifter: Lifter, pose: Tensor, body: BodyModel, seed: int) -> tuple[Bod
     """What the lifter makes of poses (N, 72) seen by seeded cameras with the training's noise."""
     views = draw_views(pose, body, all_points(body), torch.Generator().manual_seed(seed))
     view = look_at_points(views.rays, views.confidence > 0)
-    rotations, betas = lifter.eval()(view, views.confidence)
-    rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
-    return Bodies(rotations, betas, torch.zeros_like(betas[:, :3])), views
+    return lifter.eval().in_camera(view, views.confidence), views
 
 
 def lifter_error(lifter: Lifter, pose: Tensor, body: BodyModel, seed: int = 0) -> dict[str, float]:

@@ -133,12 +133,12 @@ def save_obj(path: str | Path, body: BodyModel, bodies: Bodies, names: Sequence[
     text = ["# bodyloop; metres, y up\n"]
     first = 1
     for person in _people(body, bodies, names):
-        text.append(f"o {person.name}\n")
+        text.append(f"o {' '.join(person.name.split())}\n")  # a name is a line at most
         text.append(_lines("v %.6f %.6f %.6f\n", person.vertices))
         text.append(_lines("vn %.4f %.4f %.4f\n", person.normals))
         text.append(_lines("f %d//%d %d//%d %d//%d\n", np.repeat(person.faces + first, 2, axis=1)))
         first += len(person.vertices)
-    write_atomic(path, "".join(text).encode())
+    write_atomic(path, "".join(text).encode(errors="replace"))
 
 
 def save_ply(path: str | Path, body: BodyModel, bodies: Bodies) -> None:
