@@ -84,8 +84,12 @@ class Lifter(nn.Module):
         out = self.outputs(self.blocks(self.inputs(features)))
         return rot6d_to_rotmat(out[:, :144].unflatten(1, (24, 6))), out[:, 144:]
 
-    def _both_ways(self, view: View, confidence: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean of the answer and of the mirror image's answer, mirrored back.
+    def in_camera(self, view: View, confidence: Tensor) -> Bodies:
+        """`forward`'s answer as B people in the real camera's axes, at the origin; arguments as there."""
+        return self._turned_back(view, *self(view, confidence))
+
+    def in_camera_both_ways(self, view: View, confidence: Tensor) -> Bodies:
+        """The mean of `in_camera` and of the mirror image's answer, mirrored back.
 
         So a mirrored photo gives the mirrored body, exactly; and errors are 1 % lower than of one look.
         """
@@ -93,8 +97,13 @@ class Lifter(nn.Module):
         rays = view.rays[:, flip] * view.rays.new_tensor([-1.0, 1.0])
         rotations, betas = self(view, confidence)
         mirrored, other_betas = self(View(rays, view.size, view.turn), confidence[:, flip])
-        mean = rotations + mirror_rotmat(mirrored[:, swap])
-        return roma.special_procrustes(mean), (betas + other_betas) / 2
+        mean = roma.special_procrustes(rotations + mirror_rotmat(mirrored[:, swap]))
+        return self._turned_back(view, mean, (betas + other_betas) / 2)
+
+    @staticmethod
+    def _turned_back(view: View, rotations: Tensor, betas: Tensor) -> Bodies:
+        rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
+        return Bodies(rotations, betas, torch.zeros_like(betas[:, :3]))
 
     @torch.no_grad()
     def lift(self, evidence: Evidence, camera: Camera, body: BodyModel) -> Bodies:
@@ -112,9 +121,7 @@ class Lifter(nn.Module):
         rays = (given.keypoints - lens.center[:, None]) / lens.focal[:, None]
         own, confidence = convert(rays, given.confidence, given.skeleton, LIFTER29)
         view = look_at_points(own, confidence > 0)
-        rotations, betas = self._both_ways(view, confidence)
-        rotations = torch.cat([view.turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
-        return place_in_view(body, Bodies(rotations, betas, torch.zeros_like(betas[:, :3])), evidence, camera)
+        return place_in_view(body, self.in_camera_both_ways(view, confidence), evidence, camera)
 
 
 def load_lifter(path: str | Path) -> Lifter:
