@@ -52,7 +52,10 @@ class BodyModel:
     landmarks: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     joint_landmarks: dict[str, dict[str, float]] = field(default_factory=dict)
     posedirs: Tensor | None = None
-    _rest: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _rest: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _keypoints: dict[Skeleton, tuple[BodyPoints, Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def device(self) -> torch.device:
@@ -200,7 +203,12 @@ class BodyModel:
         return BodyPoints.cat(parts)
 
     def keypoints(self, skeleton: Skeleton) -> tuple[BodyPoints, Tensor]:
-        """A skeleton's points and a bool mask (K,) of those this body has; the others follow the pelvis."""
-        mask = torch.tensor([self.has(n) for n in skeleton.keypoints], device=self.device)
-        names = tuple(n if self.has(n) else "pelvis" for n in skeleton.keypoints)
-        return self.landmark_points(names), mask
+        """A skeleton's points and a bool mask (K,) of those this body has; the others follow the pelvis.
+
+        Computed once a skeleton: do not write into them.
+        """
+        if skeleton not in self._keypoints:
+            mask = torch.tensor([self.has(n) for n in skeleton.keypoints], device=self.device)
+            names = tuple(n if self.has(n) else "pelvis" for n in skeleton.keypoints)
+            self._keypoints[skeleton] = self.landmark_points(names), mask
+        return self._keypoints[skeleton]
