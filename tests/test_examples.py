@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,6 @@ import pytest
 from bodyloop.view import save_png
 
 ROOT = Path(__file__).parents[1]
-HAS_LIFTER = resources.files("bodyloop.nets").joinpath("weights/lifter.safetensors").is_file()
-needs_lifter = pytest.mark.skipif(not HAS_LIFTER, reason="the lifter's weights are not there yet")
 
 
 def run(*arguments: object, cwd: Path) -> str:
@@ -25,7 +22,6 @@ def run(*arguments: object, cwd: Path) -> str:
     return done.stdout
 
 
-@needs_lifter
 def test_first_photo(tmp_path: Path):
     pytest.importorskip("mediapipe")
     out = run(ROOT / "examples" / "00_first_photo.py", cwd=tmp_path)
@@ -34,7 +30,6 @@ def test_first_photo(tmp_path: Path):
     assert {"overlay.png", "side.png", "body.glb"} <= names
 
 
-@needs_lifter
 def test_your_own_keypoints(tmp_path: Path):
     out = run(ROOT / "examples" / "01_your_own_keypoints.py", "here", cwd=tmp_path)
     assert "trusted: True" in out
@@ -59,7 +54,6 @@ def test_the_readme_example_is_short():
     assert len(lines) == 5
 
 
-@needs_lifter
 def test_the_readme_example_runs(tmp_path: Path):
     pytest.importorskip("mediapipe")
     save_png(tmp_path / "photo.png", pytest.importorskip("skimage.data").astronaut())

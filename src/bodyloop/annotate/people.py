@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+import torch
+
 from bodyloop.body import BodyModel, builtin_body
 from bodyloop.evidence import Evidence
 from bodyloop.fit import FitConfig, Fits, Fitter, Start, mean_pose_starts
@@ -13,6 +15,7 @@ from bodyloop.priors.gmm import default_mixture
 StartKind = Literal["lifter", "mean"]
 
 
+@torch.no_grad()
 def fit_people(
     evidence: Evidence,
     camera: Camera,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,9 +42,9 @@ class Evidence:
     def from_keypoints(
         cls,
         skeleton: Skeleton,
-        keypoints: Tensor,
-        confidence: Tensor,
-        boxes: Tensor | None = None,
+        keypoints: Tensor | np.ndarray,
+        confidence: Tensor | np.ndarray,
+        boxes: Tensor | np.ndarray | None = None,
         labels: tuple[str, ...] | None = None,
     ) -> "Evidence":
         """Evidence with cleaned keypoints: one that is not finite, or has no confidence, counts as unseen.
@@ -52,15 +53,25 @@ class Evidence:
             skeleton, keypoints, confidence: as the attributes; confidence is clamped to [0, 1].
             boxes: tight boxes around the keypoints if None.
             labels: "0", "1", ... if None.
+
+        Raises:
+            ValueError: if the shapes are not those of N people with this skeleton.
         """
-        keypoints, confidence = keypoints.float(), confidence.float()
+        keypoints, confidence = torch.as_tensor(keypoints).float(), torch.as_tensor(confidence).float()
+        want = (len(skeleton), 2)
+        if keypoints.dim() != 3 or keypoints.shape[1:] != want or confidence.shape != keypoints.shape[:2]:
+            raise ValueError(
+                f"{skeleton.name} keypoints should be (N, {want[0]}, 2) with confidence (N, {want[0]}), got "
+                f"{tuple(keypoints.shape)} and {tuple(confidence.shape)}; of one person, give keypoints[None]"
+            )
         good = torch.isfinite(keypoints).all(-1) & torch.isfinite(confidence) & (confidence > 0)
         keypoints = torch.where(good[..., None], keypoints, 0.0)
         confidence = torch.where(good, confidence, 0.0).clamp(0, 1)
         if boxes is None:
             boxes = keypoint_boxes(keypoints, confidence)
+        boxes = torch.as_tensor(boxes).float()
         names = tuple(str(i) for i in range(len(keypoints))) if labels is None else labels
-        return cls(skeleton, keypoints, confidence, boxes.float(), names)
+        return cls(skeleton, keypoints, confidence, boxes, names)
 
     def __len__(self) -> int:
         return len(self.keypoints)
