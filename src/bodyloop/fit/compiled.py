@@ -5,6 +5,7 @@ Same algorithm as `bodyloop.fit.batched` (tested against each other); this one n
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -33,6 +34,76 @@ _FAST = {
     "reassoc",
 }  # all of fastmath but the freedom to ignore NaN and infinity
 _jit = jit(error_model="numpy", fastmath=_FAST)
+
+
+class State(NamedTuple):
+    """One person's unknowns: root (3, 3), theta (69,), betas (10,), trans (3,). Changed in place."""
+
+    root: np.ndarray
+    theta: np.ndarray
+    betas: np.ndarray
+    trans: np.ndarray
+
+
+class Posed(NamedTuple):
+    """What follows from a state: local and world rotations (24, 3, 3), places (24, 3), point pieces (A, 3)."""
+
+    local: np.ndarray
+    world: np.ndarray
+    place: np.ndarray
+    spots: np.ndarray
+
+
+class Body(NamedTuple):
+    """Rest joints (24, 3), their shape directions (24, 3, 10), parents (24,)."""
+
+    joints: np.ndarray
+    joint_dirs: np.ndarray
+    parents: np.ndarray
+
+
+class Points(NamedTuple):
+    """The first piece of each point (K + 1,), then of each piece: joint, c, o, d o / d betas, d o / d pose feature."""
+
+    first: np.ndarray
+    joint: np.ndarray
+    share: np.ndarray
+    offset: np.ndarray
+    offset_dirs: np.ndarray
+    pose_dirs: np.ndarray
+
+
+class Prior(NamedTuple):
+    """The mixture, and which of the 69 numbers bend elbows and knees, with their signs."""
+
+    means: np.ndarray
+    factors: np.ndarray
+    precisions: np.ndarray
+    offsets: np.ndarray
+    bend_index: np.ndarray
+    bend_sign: np.ndarray
+
+
+class Person(NamedTuple):
+    """One person's evidence in one stage; anchor is (2, 69): the pose to stay near, and its scale."""
+
+    target: np.ndarray
+    weight: np.ndarray
+    focal: np.ndarray
+    anchor: np.ndarray
+    depth0: float
+
+
+class Weights(NamedTuple):
+    """Weights of one stage's energy, squared but for sigma; whole is 0 where only the camera and root move."""
+
+    pose: float
+    bend: float
+    shape: float
+    sigma: float
+    anchor: float
+    depth: float
+    whole: float
 
 
 @_jit
@@ -64,8 +135,10 @@ def _right_jacobian(x: float, y: float, z: float, out: np.ndarray) -> None:
 
 
 @_jit
-def _chain(local, betas, trans, joints, joint_dirs, parents, world, place):
-    """Forward kinematics: world rotations (24, 3, 3) and places (24, 3) from local rotations."""
+def _chain(state, body, posed):
+    """Forward kinematics: world rotations and places from the local rotations."""
+    joints, joint_dirs, parents = body.joints, body.joint_dirs, body.parents
+    betas, trans, local, world, place = state.betas, state.trans, posed.local, posed.world, posed.place
     rest = np.empty((24, 3))
     for j in range(24):
         for c in range(3):
@@ -96,9 +169,11 @@ def _locals(root, theta, local):
 
 
 @_jit
-def _anchor_places(local, betas, world, place, points, spots):
-    """Places of all points' pieces c P_j + R_j o (A, 3), in the world."""
-    _, joint, share, offset, offset_dirs, pose_dirs = points
+def _pieces(state, points, posed):
+    """Places of all points' pieces c P_j + R_j o, in the world."""
+    joint, share, offset, offset_dirs = points.joint, points.share, points.offset, points.offset_dirs
+    pose_dirs, betas = points.pose_dirs, state.betas
+    local, world, place, spots = posed.local, posed.world, posed.place, posed.spots
     with_pose = pose_dirs.shape[2] > 0
     feature = np.empty(207)
     if with_pose:
@@ -124,8 +199,17 @@ def _anchor_places(local, betas, world, place, points, spots):
 
 
 @_jit
-def _prior_energy(theta, means, factors, offsets):
+def _pose(state, body, points, posed):
+    """All that follows from a state."""
+    _locals(state.root, state.theta, posed.local)
+    _chain(state, body, posed)
+    _pieces(state, points, posed)
+
+
+@_jit
+def _prior_energy(theta, prior):
     """Nearest mode and its energy (`GaussianMixture.nearest_mode_energy`)."""
+    means, factors, offsets = prior.means, prior.factors, prior.offsets
     best, mode = np.inf, 0
     d = np.empty(69)
     y = np.empty(69)
@@ -147,26 +231,12 @@ def _prior_energy(theta, means, factors, offsets):
 
 
 @_jit
-def _energy(
-    theta,
-    betas,
-    trans,
-    spots,
-    points,
-    target,
-    weight,
-    focal,
-    prior,
-    bend_index,
-    bend_sign,
-    anchor,
-    lam,
-    depth0,
-):
+def _energy(state, posed, points, person, prior, lam):
     """E of the present state (see `bodyloop.fit.problem`), and the nearest mode."""
-    pose_w, bend_w, shape_w, sigma, anchor_w, depth_w, whole = lam
-    first = points[0]
-    sigma2 = sigma * sigma
+    theta, betas, spots, first = state.theta, state.betas, posed.spots, points.first
+    target, weight, focal, anchor = person.target, person.weight, person.focal, person.anchor
+    bend_index, bend_sign = prior.bend_index, prior.bend_sign
+    sigma2 = lam.sigma * lam.sigma
     total = 0.0
     for k in range(len(target)):
         if weight[k] == 0.0:
@@ -181,30 +251,30 @@ def _energy(
         u = focal[0] * x / z - target[k, 0]
         v = focal[1] * y / z - target[k, 1]
         total += weight[k] * sigma2 * (u * u / (sigma2 + u * u) + v * v / (sigma2 + v * v))
-    if whole == 0.0:
-        ratio = trans[2] / depth0 - 1
-        return total + depth_w * ratio * ratio, 0
-    pose, mode = _prior_energy(theta, prior[0], prior[1], prior[3])
-    total += pose_w * pose
+    if lam.whole == 0.0:
+        ratio = state.trans[2] / person.depth0 - 1
+        return total + lam.depth * ratio * ratio, 0
+    pose, mode = _prior_energy(theta, prior)
+    total += lam.pose * pose
     for i in range(len(bend_index)):
-        total += bend_w * math.exp(min(2 * bend_sign[i] * theta[bend_index[i]], 2 * _MAX_EXP))
+        total += lam.bend * math.exp(min(2 * bend_sign[i] * theta[bend_index[i]], 2 * _MAX_EXP))
     for b in range(N_BETAS):
-        total += shape_w * betas[b] * betas[b]
-    if anchor_w > 0.0:
+        total += lam.shape * betas[b] * betas[b]
+    if lam.anchor > 0.0:
         for i in range(69):
             d = (theta[i] - anchor[0, i]) / anchor[1, i]
-            total += anchor_w * d * d
+            total += lam.anchor * d * d
     return total, mode
 
 
 @_jit
-def _normal_equations(
-    theta, world, place, spots, body, points, target, weight, focal, lam, hessian, gradient
-):
+def _normal_equations(state, posed, body, points, person, lam, hessian, gradient):
     """Add the keypoints' half gradient and Gauss-Newton half Hessian (lower triangle)."""
-    _, joint_dirs, parents = body
-    first, joint, share, _, offset_dirs, _ = points
-    sigma2, whole = lam[3] * lam[3], lam[6]
+    theta, world, place, spots = state.theta, posed.world, posed.place, posed.spots
+    joint_dirs, parents = body.joint_dirs, body.parents
+    first, joint, share, offset_dirs = points.first, points.joint, points.share, points.offset_dirs
+    target, weight, focal = person.target, person.weight, person.focal
+    sigma2, whole = lam.sigma * lam.sigma, lam.whole
     place_dirs = np.empty((24, 3, N_BETAS))
     right = np.empty((24, 3, 3))
     if whole != 0.0:
@@ -313,19 +383,19 @@ def _normal_equations(
 
 
 @_jit
-def _add_priors(
-    theta, betas, trans, mode, prior, bend_index, bend_sign, anchor, lam, depth0, hessian, gradient
-):
+def _add_priors(state, mode, person, prior, lam, hessian, gradient):
     """Start the system with the terms that do not see the image."""
-    pose_w, bend_w, shape_w, _, anchor_w, depth_w, whole = lam
-    if whole == 0.0:
+    theta, betas, anchor = state.theta, state.betas, person.anchor
+    means, precisions = prior.means, prior.precisions
+    bend_index, bend_sign = prior.bend_index, prior.bend_sign
+    if lam.whole == 0.0:
         hessian[:] = 0.0
         gradient[:] = 0.0
-        hessian[_TRANS + 2, _TRANS + 2] = depth_w / (depth0 * depth0)
-        gradient[_TRANS + 2] = depth_w * (trans[2] / depth0 - 1) / depth0
+        depth0 = person.depth0
+        hessian[_TRANS + 2, _TRANS + 2] = lam.depth / (depth0 * depth0)
+        gradient[_TRANS + 2] = lam.depth * (state.trans[2] / depth0 - 1) / depth0
         return
-    means, _, precisions, _ = prior
-    half = 0.5 * pose_w
+    half = 0.5 * lam.pose
     hessian[:3, :3] = 0.0
     gradient[:3] = 0.0
     d = theta - means[mode]
@@ -343,15 +413,15 @@ def _add_priors(
         gradient[i] = 0.0
     for i in range(len(bend_index)):
         exponent = bend_sign[i] * theta[bend_index[i]]
-        square = bend_w * math.exp(min(2 * exponent, 2 * _MAX_EXP))
+        square = lam.bend * math.exp(min(2 * exponent, 2 * _MAX_EXP))
         gradient[3 + bend_index[i]] += square * bend_sign[i]
         hessian[3 + bend_index[i], 3 + bend_index[i]] += square
     for b in range(N_BETAS):
-        gradient[_BETAS + b] = shape_w * betas[b]
-        hessian[_BETAS + b, _BETAS + b] = shape_w
-    if anchor_w > 0.0:
+        gradient[_BETAS + b] = lam.shape * betas[b]
+        hessian[_BETAS + b, _BETAS + b] = lam.shape
+    if lam.anchor > 0.0:
         for i in range(69):
-            inverse = anchor_w / (anchor[1, i] * anchor[1, i])
+            inverse = lam.anchor / (anchor[1, i] * anchor[1, i])
             gradient[3 + i] += inverse * (theta[i] - anchor[0, i])
             hessian[3 + i, 3 + i] += inverse
 
@@ -429,52 +499,35 @@ def _solve(hessian, gradient, damping, free, factor, step):
 
 
 @_jit
-def _fit_stage(
-    root,
-    theta,
-    betas,
-    trans,
-    body,
-    points,
-    target,
-    weight,
-    focal,
-    prior,
-    bend_index,
-    bend_sign,
-    anchor,
-    lam,
-    steps,
-):
+def _moved(state, step, whole, turn, new):
+    """The state after a step over the free unknowns, into `new`."""
+    _rotation(step[0], step[1], step[2], turn)
+    new.root[:] = state.root @ turn
+    offset = 3
+    if whole:
+        for i in range(69):
+            new.theta[i] = state.theta[i] + step[3 + i]
+        for b in range(N_BETAS):
+            new.betas[b] = state.betas[b] + step[_BETAS + b]
+        offset = _TRANS
+    for c in range(3):
+        new.trans[c] = state.trans[c] + step[offset + c]
+
+
+@_jit
+def _fit_stage(state, body, points, person, prior, lam, steps):
     """Minimise one stage's energy in place; returns the energy and the number of iterations."""
-    whole = lam[6] != 0.0
-    depth0 = trans[2]
+    whole = lam.whole != 0.0
     hessian, gradient = np.empty((SIZE, SIZE)), np.empty(SIZE)
     factor, step = np.empty((SIZE, SIZE)), np.empty(SIZE)
-    local, world, place = np.empty((24, 3, 3)), np.empty((24, 3, 3)), np.empty((24, 3))
-    spots = np.empty((len(points[1]), 3))
     turn = np.empty((3, 3))
-    free = np.arange(SIZE) if whole else np.array([0, 1, 2, _TRANS, _TRANS + 1, _TRANS + 2])
-    new_theta, new_betas, new_trans, new_root = theta.copy(), betas.copy(), trans.copy(), root.copy()
-    _locals(root, theta, local)
-    _chain(local, betas, trans, body[0], body[1], body[2], world, place)
-    _anchor_places(local, betas, world, place, points, spots)
-    energy, mode = _energy(
-        theta,
-        betas,
-        trans,
-        spots,
-        points,
-        target,
-        weight,
-        focal,
-        prior,
-        bend_index,
-        bend_sign,
-        anchor,
-        lam,
-        depth0,
+    posed = Posed(
+        np.empty((24, 3, 3)), np.empty((24, 3, 3)), np.empty((24, 3)), np.empty((len(points.joint), 3))
     )
+    free = np.arange(SIZE) if whole else np.array([0, 1, 2, _TRANS, _TRANS + 1, _TRANS + 2])
+    new = State(state.root.copy(), state.theta.copy(), state.betas.copy(), state.trans.copy())
+    _pose(state, body, points, posed)
+    energy, mode = _energy(state, posed, points, person, prior, lam)
     if not energy < np.inf:
         return energy, 0
     damping = DAMPING_START
@@ -483,48 +536,19 @@ def _fit_stage(
     while done < steps:
         done += 1
         if fresh:
-            _add_priors(
-                theta,
-                betas,
-                trans,
-                mode,
-                prior,
-                bend_index,
-                bend_sign,
-                anchor,
-                lam,
-                depth0,
-                hessian,
-                gradient,
-            )
-            _normal_equations(
-                theta, world, place, spots, body, points, target, weight, focal, lam, hessian, gradient
-            )
+            _add_priors(state, mode, person, prior, lam, hessian, gradient)
+            _normal_equations(state, posed, body, points, person, lam, hessian, gradient)
             fresh = False
         accepted = False
         if _solve(hessian, gradient, damping, free, factor, step):
-            _rotation(step[0], step[1], step[2], turn)
-            new_root[:] = root @ turn
-            offset = 3
-            if whole:
-                for i in range(69):
-                    new_theta[i] = theta[i] + step[3 + i]
-                for b in range(N_BETAS):
-                    new_betas[b] = betas[b] + step[_BETAS + b]
-                offset = _TRANS
-            for c in range(3):
-                new_trans[c] = trans[c] + step[offset + c]
-            _locals(new_root, new_theta, local)
-            _chain(local, new_betas, new_trans, body[0], body[1], body[2], world, place)
-            _anchor_places(local, new_betas, world, place, points, spots)
-            new_energy, new_mode = _energy(
-                new_theta, new_betas, new_trans, spots, points, target, weight, focal,
-                prior, bend_index, bend_sign, anchor, lam, depth0,
-            )  # fmt: skip
+            _moved(state, step, whole, turn, new)
+            _pose(new, body, points, posed)
+            new_energy, new_mode = _energy(new, posed, points, person, prior, lam)
             accepted = new_energy < energy
         if accepted:
             small = energy - new_energy < TOLERANCE * energy
-            root[:], theta[:], betas[:], trans[:] = new_root, new_theta, new_betas, new_trans
+            state.root[:], state.theta[:] = new.root, new.theta
+            state.betas[:], state.trans[:] = new.betas, new.trans
             energy, mode, fresh = new_energy, new_mode, True
             damping = max(damping * ACCEPT_FACTOR, DAMPING_MIN)
             if small:
@@ -538,26 +562,28 @@ def _fit_stage(
 
 @jit(error_model="numpy", parallel=True)
 def fit_people(
-    root, theta, betas, trans, body, points, target, weight, torso, focal, prior, bend_index, bend_sign,
-    anchor, anchor_scale, stages, steps, rotations, energies, iterations,
+    states, body, points, prior, target, weight, torso, focal, anchor, anchor_scale, stages, steps,
+    rotations, energies, iterations,
 ):  # fmt: skip
-    """Fit people in parallel, in place. Arrays as `bodyloop.fit.solve` lays them out."""
-    for p in prange(len(root)):
+    """Fit people in parallel, in place; arrays as `bodyloop.fit.solve` lays them out.
+
+    `states` holds all people's unknowns, (B, ...) each. Written are `states`, the local rotations
+    (B, 24, 3, 3), the energies (B,) and the iterations (B,).
+    """
+    for p in prange(len(energies)):
         own = np.empty((2, 69))
         own[0] = anchor[p]
         own[1] = anchor_scale
+        state = State(states.root[p], states.theta[p], states.betas[p], states.trans[p])
         total = 0
         energy = np.inf
         for s in range(len(stages)):
-            lam = (
-                stages[s, 0], stages[s, 1], stages[s, 2], stages[s, 3], stages[s, 4], stages[s, 5], stages[s, 6],
-            )  # fmt: skip
-            chosen = weight[p] if stages[s, 6] != 0.0 else torso[p]
-            energy, count = _fit_stage(
-                root[p], theta[p], betas[p], trans[p], body, points, target[p], chosen, focal[p], prior,
-                bend_index, bend_sign, own, lam, steps[s],
-            )  # fmt: skip
+            row = stages[s]
+            lam = Weights(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
+            chosen = weight[p] if lam.whole != 0.0 else torso[p]
+            person = Person(target[p], chosen, focal[p], own, state.trans[2])
+            energy, count = _fit_stage(state, body, points, person, prior, lam, steps[s])
             total += count
-        _locals(root[p], theta[p], rotations[p])
+        _locals(state.root, state.theta, rotations[p])
         energies[p] = energy
         iterations[p] = total

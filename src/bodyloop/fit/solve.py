@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from bodyloop.fit.problem import BEND_INDEX, BEND_SIGN, FitProblem
 from bodyloop.fit.schedule import Stage
 from bodyloop.geometry import rotmat_to_axis_angle
 from bodyloop.priors.gmm import GaussianMixture
+
+if TYPE_CHECKING:
+    from bodyloop.fit.compiled import Body, Points, Prior
 
 Backend = Literal["auto", "compiled", "batched"]
 
@@ -94,41 +97,57 @@ def _array(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.detach().cpu().numpy(), dtype=np.float64, order="C")
 
 
-def _point_arrays(problem: FitProblem) -> tuple[np.ndarray, ...]:
-    """Points as a compressed row table: first piece of each point, then per piece joint, c, o, do/dbetas."""
+def _points_of(problem: FitProblem) -> "Points":
+    """The problem's points in the compiled solver's layout."""
+    from bodyloop.fit.compiled import Points
+
     points = problem.points
     first = np.searchsorted(points.rows.cpu().numpy(), np.arange(len(points) + 1))
     pose = np.zeros((len(points.rows), 3, 0)) if points.pose_dirs is None else _array(points.pose_dirs)
     joints = points.joints.cpu().numpy()
-    return first, joints, _array(points.shares), _array(points.offsets), _array(points.offset_dirs), pose
+    return Points(
+        first, joints, _array(points.shares), _array(points.offsets), _array(points.offset_dirs), pose
+    )
 
 
 def _stage_row(stage: Stage, anchored: bool) -> list[float]:
+    """`bodyloop.fit.compiled.Weights` as numbers."""
     w = stage.weights
     anchor = w.anchor**2 if anchored else 0.0
     return [w.pose**2, w.bend**2, w.shape**2, w.sigma, anchor, stage.depth**2, float(stage.whole)]
 
 
 @lru_cache(maxsize=4)
-def _body_arrays(body: BodyModel) -> tuple[np.ndarray, ...]:
+def _chain_of(body: BodyModel) -> "Body":
+    from bodyloop.fit.compiled import Body
+
     joints, dirs = body.rest_joints
-    return _array(joints), _array(dirs), np.array(body.parents, np.int64)
+    return Body(_array(joints), _array(dirs), np.array(body.parents, np.int64))
 
 
 @lru_cache(maxsize=4)
-def _prior_arrays(prior: GaussianMixture) -> tuple[np.ndarray, ...]:
-    return tuple(_array(x) for x in (prior.means, prior.factors, prior.precisions, prior.offsets))
+def _prior_of(prior: GaussianMixture) -> "Prior":
+    from bodyloop.fit.compiled import Prior
+
+    return Prior(
+        _array(prior.means),
+        _array(prior.factors),
+        _array(prior.precisions),
+        _array(prior.offsets),
+        np.array(BEND_INDEX, np.int64),
+        np.array(BEND_SIGN),
+    )
 
 
 def _solve_compiled(
     body: BodyModel, problem: FitProblem, prior: GaussianMixture, start: Bodies, stages: tuple[Stage, ...]
 ) -> Solution:
-    from bodyloop.fit.compiled import fit_people
+    from bodyloop.fit.compiled import State, fit_people
 
     n = len(problem)
-    root = _array(start.rotations[:, 0])
-    theta = _array(rotmat_to_axis_angle(start.rotations[:, 1:]).flatten(1))
-    betas, trans = _array(start.betas), _array(start.translation)
+    theta = rotmat_to_axis_angle(start.rotations[:, 1:]).flatten(1)
+    unknowns = (start.rotations[:, 0], theta, start.betas, start.translation)
+    states = State(*(_array(x) for x in unknowns))
     rotations, energies, iterations = np.empty((n, 24, 3, 3)), np.empty(n), np.empty(n, np.int64)
     # numba compiles anew for a read-only or non-contiguous array, so all of these are plain
     anchor, anchor_scale = np.zeros((n, 69)), np.ones(69)
@@ -137,19 +156,14 @@ def _solve_compiled(
         anchor, anchor_scale = _array(problem.anchor), _array(problem.anchor_scale)
     with _ONE_AT_A_TIME:
         fit_people(
-            root,
-            theta,
-            betas,
-            trans,
-            _body_arrays(body),
-            _point_arrays(problem),
+            states,
+            _chain_of(body),
+            _points_of(problem),
+            _prior_of(prior),
             _array(problem.target),
             _array(problem.weight),
             _array(torso_weight(problem)),
             _array(problem.focal),
-            _prior_arrays(prior),
-            np.array(BEND_INDEX, np.int64),
-            np.array(BEND_SIGN),
             anchor,
             anchor_scale,
             np.array([_stage_row(stage, anchored) for stage in stages]),
@@ -159,7 +173,7 @@ def _solve_compiled(
             iterations,
         )
     like = start.betas
-    bodies = Bodies(torch.from_numpy(rotations), torch.from_numpy(betas), torch.from_numpy(trans))
+    bodies = Bodies(*(torch.from_numpy(x) for x in (rotations, states.betas, states.trans)))
     return Solution(
         bodies.to(like.device, like.dtype),
         torch.from_numpy(energies).to(like),
