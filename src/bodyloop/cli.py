@@ -109,7 +109,7 @@ def console() -> NoReturn:
 
     Everything is on disk by then; taking torch, MediaPipe and numba down in order would cost most of a second.
     """
-    gc.set_threshold(200_000)  # a tenth of a photo's time would go into looking for garbage among new modules
+    gc.set_threshold(200_000)  # or much of the imports' time goes into looking for garbage among new modules
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -200,7 +200,7 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
 def _load_ahead(job: PhotoJob, body: BodyModel) -> None:
     """Load the compiled solver and the mesh writer while the detector, which holds no lock, looks for people.
 
-    Saves a second of a single photo's five. A solver that has yet to be compiled is left to the fit,
+    It shortens a single photo (`benchmarks/photo_time.py`). A solver that has yet to be compiled is left to the fit,
     where the terminal says so. What fails here fails again where it is needed, and is told there.
     """
     from bodyloop.annotate import fit_people

@@ -62,9 +62,9 @@ def test_same_input_same_result(body: BodyModel):
 @pytest.mark.slow
 @pytest.mark.skipif(shared_data() is None, reason="the CMU motion data is not on this machine")
 def test_held_out_subjects(body: BodyModel):
-    """The aims for the test subjects, on a tenth of the benchmark's people."""
+    """The aims for the test subjects, as `benchmarks/heldout_accuracy.py` measures them."""
     motions = load_split(shared_data(), "test").motions
-    people = draw_people(motions, body, COCO17, 50, 7)
+    people = draw_people(motions, body, COCO17, 500, 0)
     found = errors(fit_people(people.evidence, people.camera).bodies, people, body)
-    assert found["pa_mpjpe_mm"] < 55  # 45 is the aim for 500 people; 50 scatter by about 4
-    assert found["reprojection_share_of_box"] < 0.012
+    assert found["pa_mpjpe_mm"] <= 45
+    assert found["reprojection_share_of_box"] < 0.01

@@ -1,11 +1,8 @@
 """Recovery from exact or disturbed 2D keypoints of held-out motion capture, where the 3D truth is known."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from bodyloop.body import Bodies, BodyModel, Skeleton
 from bodyloop.data.cameras import camera_rotations
@@ -114,24 +111,10 @@ def errors(found: Bodies, people: HeldOut, body: BodyModel) -> dict[str, float]:
     off = torch.where(seen, (pixels - people.evidence.keypoints).norm(dim=-1), 0.0).sum(1) / seen.sum(1)
     side = (people.evidence.boxes[:, 2:] - people.evidence.boxes[:, :2]).amax(-1)
     return {
-        "mpjpe_mm": _mean(mpjpe(joints, truth)),
-        "pa_mpjpe_mm": _mean(pa),
+        "mpjpe_mm": float(mpjpe(joints, truth).mean()),
+        "pa_mpjpe_mm": float(pa.mean()),
         "pa_mpjpe_median_mm": float(pa.median()),
-        "pve_mm": _mean(vertex),
-        "reprojection_share_of_box": _mean(off / side),
+        "pve_mm": float(vertex.mean()),
+        "reprojection_share_of_box": float((off / side).mean()),
         "failures": float((pa > FAILURE_MM).float().mean()),
     }
-
-
-def compare(
-    methods: dict[str, Callable[[Evidence, Camera], Bodies]], people: HeldOut, body: BodyModel
-) -> dict[str, dict[str, float]]:
-    """`errors` of several methods on the same people."""
-    return {
-        name: errors(method(people.evidence, people.camera), people, body) for name, method in methods.items()
-    }
-
-
-def _mean(values: Tensor) -> float:
-    mean = float(values.mean())
-    return mean if math.isfinite(mean) else float("nan")

@@ -119,7 +119,7 @@ class _System:
         if not self.stage.whole:
             e = e + self.stage.depth**2 * (state.trans[:, 2] / depth0 - 1).square()
             return torch.where(behind, torch.inf, e), torch.zeros_like(behind, dtype=torch.long)
-        pose, mode = self.prior._components(state.theta).min(-1)
+        pose, mode = self.prior.component_energies(state.theta).min(-1)
         bend = (2 * self.sign * state.theta[:, BEND_INDEX]).clamp_max(2 * _MAX_EXP).exp().sum(1)
         e = e + w.pose**2 * pose + w.bend**2 * bend + w.shape**2 * state.betas.square().sum(1)
         if w.anchor > 0 and problem.anchor is not None and problem.anchor_scale is not None:

@@ -91,7 +91,7 @@ class Lifter(nn.Module):
     def in_camera_both_ways(self, view: View, confidence: Tensor) -> Bodies:
         """The mean of `in_camera` and of the mirror image's answer, mirrored back.
 
-        So a mirrored photo gives the mirrored body, exactly; and errors are 1 % lower than of one look.
+        So a mirrored photo gives the mirrored body, exactly; errors fall a little, too.
         """
         flip, swap = list(LIFTER29.flip), list(SMPL_FLIP)
         rays = view.rays[:, flip] * view.rays.new_tensor([-1.0, 1.0])

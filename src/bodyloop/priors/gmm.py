@@ -44,18 +44,18 @@ class GaussianMixture:
         half_logdet = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return self.log_weights + half_logdet - half_logdet.max()
 
-    def _components(self, pose: Tensor) -> Tensor:
+    def component_energies(self, pose: Tensor) -> Tensor:
         """-log of each weighted component, up to a constant: (..., D) to (..., M)."""
         whitened = torch.einsum("mij,...mi->...mj", self.factors, pose[..., None, :] - self.means)
         return 0.5 * whitened.square().sum(-1) - self.offsets
 
     def nearest_mode_energy(self, pose: Tensor) -> Tensor:
         """min over modes (SMPLify eq. 5), (..., D) to (...)."""
-        return self._components(pose).min(-1).values
+        return self.component_energies(pose).min(-1).values
 
     def log_sum_energy(self, pose: Tensor) -> Tensor:
         """-log sum over modes (SMPLify eq. 4) up to the same constant, (..., D) to (...)."""
-        return -torch.logsumexp(-self._components(pose), -1)
+        return -torch.logsumexp(-self.component_energies(pose), -1)
 
     def to(self, *args: Any) -> "GaussianMixture":
         """The same mixture on another device or in another precision."""

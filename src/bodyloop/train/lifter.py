@@ -92,7 +92,7 @@ def draw_views(
 def observe(bodies: Bodies, placed: Tensor, rays: Tensor, generator: torch.Generator, noise: bool) -> Views:
     """Pick a keypoint set a person, hide points, add noise."""
     count, known = len(rays), len(LIFTER29)
-    sets = torch.tensor([[name in get_or_own(s).keypoints for name in LIFTER29.keypoints] for s in SETS])
+    sets = torch.tensor([[name in _keypoint_set(s).keypoints for name in LIFTER29.keypoints] for s in SETS])
     shares = torch.tensor(_SET_SHARES)
     confidence = sets[torch.multinomial(shares, count, True, generator=generator)].float()
     if not noise:
@@ -118,7 +118,7 @@ def observe(bodies: Bodies, placed: Tensor, rays: Tensor, generator: torch.Gener
     return Views(bodies, placed, rays, confidence)
 
 
-def get_or_own(name: str) -> Skeleton:
+def _keypoint_set(name: str) -> Skeleton:
     """A registered skeleton, or the lifter's own."""
     return LIFTER29 if name == LIFTER29.name else get_skeleton(name)
 

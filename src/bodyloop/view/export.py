@@ -168,7 +168,7 @@ def save_glb(path: str | Path, body: BodyModel, bodies: Bodies, names: Sequence[
 
     Arguments and errors as for `save_obj`.
     """
-    # pygltflib loads in a fifth of the time that trimesh takes, which a single photo would notice
+    # pygltflib loads much faster than trimesh, which a single photo would notice
     import pygltflib as gltf
 
     document = gltf.GLTF2(
