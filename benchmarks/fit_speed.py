@@ -29,6 +29,7 @@ from bodyloop.evidence import Evidence
 from bodyloop.fit import EnergyWeights, FitConfig, FitProblem, mean_pose_starts, solve
 from bodyloop.fit.energy import bending, energy_terms, geman_mcclure, total_energy
 from bodyloop.fit.solve import torso_weight
+from bodyloop.fit.spaces import AmbientSpace
 from bodyloop.geometry import Camera, axis_angle_to_rotmat, rotmat_to_axis_angle
 from bodyloop.priors.gmm import GaussianMixture, default_mixture
 
@@ -161,7 +162,9 @@ def main() -> None:
             "ms": 1000 * (time.perf_counter() - began) / batch
         }
     ours = solve(body, problem[:reference_batch], prior, start[:reference_batch], stages)
-    check = total_energy(energy_terms(body, problem[:reference_batch], prior, weights, ours.bodies))
+    check = total_energy(
+        energy_terms(body, problem[:reference_batch], AmbientSpace(prior), weights, ours.bodies)
+    )
     peak = peak_megabytes_of_ten_thousand()
     result = {
         "peak_mb_for_10000_people": peak,

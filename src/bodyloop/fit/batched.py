@@ -1,16 +1,17 @@
 """The second-order solver on tensors: a whole batch in every step, on the CPU or a GPU.
 
-Levenberg-Marquardt with Marquardt's scaling on 85 unknowns: global orientation (3, updated as R <- R exp(d)),
-body pose (69 axis-angle numbers, updated by addition), betas (10) and translation (3). Robust terms enter as
-iteratively reweighted squares, the mixture prior as the quadratic of its nearest mode, and a step is kept only
-if the true energy falls.
+Levenberg-Marquardt with Marquardt's scaling on 16 + Q unknowns: global orientation (3, updated as R <- R exp(d)),
+body pose (Q numbers of a `PoseSpace`, updated by addition: 69 axis-angle numbers, or a prior's latents), betas (10)
+and translation (3). Robust terms enter as iteratively reweighted squares, the prior by its own Gauss-Newton
+Hessian, and a step is kept only if the true energy falls.
 
 Jacobians are geometric. Let point p be the sum over joints j of s_j = c_j P_j + R_j o_j (see
 `bodyloop.body.points`), and let joint i turn by exp(d). All s_j below i turn with it about P_i, so
 
     dp / dd_i = - [ sum_{j below i} s_j - (sum_{j below i} c_j) P_i ]_x R_i
 
-and by the right Jacobian of the exponential map dp / dtheta_i = (dp / dd_i) J_r(theta_i).
+which the space turns into derivatives by its unknowns: for axis-angle by the right Jacobian of the exponential
+map, for latents by the decoder's Jacobian, applied backwards to the rows of the projected points.
 """
 
 import torch
@@ -30,66 +31,49 @@ from bodyloop.fit.schedule import (
     Stage,
 )
 from bodyloop.fit.solve import Solution, torso_weight
-from bodyloop.geometry import axis_angle_to_rotmat, rotmat_to_axis_angle
-from bodyloop.priors.gmm import GaussianMixture
+from bodyloop.fit.spaces import PoseSpace
+from bodyloop.geometry import axis_angle_to_rotmat
+from bodyloop.priors.representation import skew
 
 _MAX_EXP = 20.0
 
 
 class _State:
-    """B people: root (B, 3, 3), theta (B, 69), betas (B, 10), trans (B, 3)."""
+    """B people: root (B, 3, 3), pose (B, Q) unknowns of the space, betas (B, 10), trans (B, 3)."""
 
-    def __init__(self, root: Tensor, theta: Tensor, betas: Tensor, trans: Tensor) -> None:
-        self.root, self.theta, self.betas, self.trans = root, theta, betas, trans
+    def __init__(self, root: Tensor, pose: Tensor, betas: Tensor, trans: Tensor) -> None:
+        self.root, self.pose, self.betas, self.trans = root, pose, betas, trans
 
     @classmethod
-    def of(cls, bodies: Bodies) -> "_State":
-        theta = rotmat_to_axis_angle(bodies.rotations[:, 1:]).flatten(1)
-        return cls(bodies.rotations[:, 0].clone(), theta, bodies.betas.clone(), bodies.translation.clone())
+    def of(cls, bodies: Bodies, space: PoseSpace) -> "_State":
+        pose = space.start(bodies.rotations[:, 1:])
+        return cls(bodies.rotations[:, 0].clone(), pose, bodies.betas.clone(), bodies.translation.clone())
 
-    def bodies(self) -> Bodies:
-        local = axis_angle_to_rotmat(self.theta.unflatten(1, (23, 3)))
+    def bodies(self, space: PoseSpace) -> Bodies:
+        local = space.rotations(self.pose)
         return Bodies(torch.cat([self.root[:, None], local], 1), self.betas, self.trans)
 
     def moved(self, step: Tensor) -> "_State":
+        root, pose, betas, trans = step.split([3, self.pose.shape[1], 10, 3], 1)
         return _State(
-            self.root @ axis_angle_to_rotmat(step[:, :3]),
-            self.theta + step[:, 3:72],
-            self.betas + step[:, 72:82],
-            self.trans + step[:, 82:],
+            self.root @ axis_angle_to_rotmat(root), self.pose + pose, self.betas + betas, self.trans + trans
         )
 
     def select(self, index: Tensor) -> "_State":
-        return _State(self.root[index], self.theta[index], self.betas[index], self.trans[index])
+        return _State(self.root[index], self.pose[index], self.betas[index], self.trans[index])
 
     def write(self, index: Tensor, other: "_State") -> None:
-        self.root[index], self.theta[index] = other.root, other.theta
+        self.root[index], self.pose[index] = other.root, other.pose
         self.betas[index], self.trans[index] = other.betas, other.trans
-
-
-def right_jacobian(theta: Tensor) -> Tensor:
-    """J_r (..., 3, 3) with exp(theta + d) = exp(theta) exp(J_r d) to first order; theta (..., 3)."""
-    square = theta.square().sum(-1)[..., None, None]
-    angle = square.clamp_min(1e-16).sqrt()
-    small = angle < 1e-4
-    a = torch.where(small, 0.5 - square / 24, (1 - angle.cos()) / angle.square())
-    b = torch.where(small, 1 / 6 - square / 120, (angle - angle.sin()) / angle**3)
-    skew = _skew(theta)
-    return torch.eye(3, dtype=theta.dtype, device=theta.device) - a * skew + b * (skew @ skew)
-
-
-def _skew(v: Tensor) -> Tensor:
-    """Cross product matrices (..., 3, 3) of vectors (..., 3)."""
-    zero = torch.zeros_like(v[..., 0])
-    x, y, z = v.unbind(-1)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
 class _System:
     """The energy, its half gradient and half Gauss-Newton Hessian for one stage."""
 
-    def __init__(self, body: BodyModel, problem: FitProblem, prior: GaussianMixture, stage: Stage) -> None:
-        self.body, self.points, self.prior, self.stage = body, problem.points, prior, stage
+    def __init__(self, body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Stage) -> None:
+        self.body, self.points, self.space, self.stage = body, problem.points, space, stage
+        self.pose = slice(3, 3 + space.size)
+        self.betas = slice(3 + space.size, 13 + space.size)
         like = problem.target
         self.joints, self.joint_dirs = body.rest_joints
         self.below = torch.eye(24, dtype=like.dtype, device=like.device)  # [i, j]: j is i or hangs on it
@@ -97,19 +81,32 @@ class _System:
             self.below[:, j] += self.below[:, body.parents[j]]
         self.slots = self.points.rows * 24 + self.points.joints  # where each piece stands in a (K, 24) table
         self.shares = self._table(self.points.shares[:, None])[..., 0] @ self.below.T
-        self.precisions, self.offsets = prior.precisions, prior.offsets
         self.sign = like.new_tensor(BEND_SIGN)
 
     def frames(self, state: _State) -> tuple[JointFrames, Tensor]:
         """The chain, and all points' pieces s (B, A, 3)."""
-        bodies = state.bodies()
+        bodies = state.bodies(self.space)
         frames = self.body.frames(bodies)
         return frames, self.body.pieces(bodies, frames, self.points)
 
+    def _speaks_of_angles(self, problem: FitProblem) -> bool:
+        """Whether the energy has terms in the axis-angle numbers, which a latent space has to work out."""
+        return self.stage.weights.bend > 0 or self._anchored(problem) is not None
+
+    def _anchored(self, problem: FitProblem) -> tuple[Tensor, Tensor] | None:
+        """The pose to stay near (B, 69) and its scale (69,), if there is one."""
+        if self.stage.weights.anchor <= 0 or problem.anchor is None or problem.anchor_scale is None:
+            return None
+        return problem.anchor, problem.anchor_scale
+
+    def _bend_squares(self, theta: Tensor) -> Tensor:
+        """exp(s theta)^2 (B, 4)."""
+        return (2 * self.sign * theta[:, BEND_INDEX]).clamp_max(2 * _MAX_EXP).exp()
+
     def energy(
         self, state: _State, pieces: Tensor, problem: FitProblem, weight: Tensor, depth0: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """E (B,) and the nearest mode (B,)."""
+    ) -> Tensor:
+        """E (B,)."""
         w = self.stage.weights
         p = self.points.collect(pieces)
         residual = p[..., :2] / p[..., 2:] * problem.focal[:, None] - problem.target
@@ -118,27 +115,25 @@ class _System:
         e = torch.where(weight > 0, robust * weight, 0.0).sum(1)
         if not self.stage.whole:
             e = e + self.stage.depth**2 * (state.trans[:, 2] / depth0 - 1).square()
-            return torch.where(behind, torch.inf, e), torch.zeros_like(behind, dtype=torch.long)
-        pose, mode = self.prior.component_energies(state.theta).min(-1)
-        bend = (2 * self.sign * state.theta[:, BEND_INDEX]).clamp_max(2 * _MAX_EXP).exp().sum(1)
-        e = e + w.pose**2 * pose + w.bend**2 * bend + w.shape**2 * state.betas.square().sum(1)
-        if w.anchor > 0 and problem.anchor is not None and problem.anchor_scale is not None:
-            e = e + w.anchor**2 * ((state.theta - problem.anchor) / problem.anchor_scale).square().sum(1)
-        return torch.where(behind, torch.inf, e), mode
+            return torch.where(behind, torch.inf, e)
+        e = e + w.pose**2 * self.space.energy(state.pose) + w.shape**2 * state.betas.square().sum(1)
+        if self._speaks_of_angles(problem):
+            theta = self.space.axis_angle(state.pose)
+            e = e + w.bend**2 * self._bend_squares(theta).sum(1)
+            if (anchor := self._anchored(problem)) is not None:
+                e = e + w.anchor**2 * ((theta - anchor[0]) / anchor[1]).square().sum(1)
+        return torch.where(behind, torch.inf, e)
 
     def _table(self, pieces: Tensor) -> Tensor:
         """Pieces (..., A, C) spread over points and joints, (..., K, 24, C)."""
         table = pieces.new_zeros(*pieces.shape[:-2], len(self.points) * 24, pieces.shape[-1])
         return table.index_add(-2, self.slots, pieces).unflatten(-2, (len(self.points), 24))
 
-    def jacobian(self, state: _State, frames: JointFrames, pieces: Tensor) -> Tensor:
-        """d p / d unknowns (B, K, 3, 85)."""
+    def point_jacobian(self, frames: JointFrames, pieces: Tensor) -> tuple[Tensor, Tensor]:
+        """d p by the turns of all joints in their own frames (B, K, 3, 72), and by the betas (B, K, 3, 10)."""
         hanging = torch.einsum("ij,bkjc->bkic", self.below, self._table(pieces))
         lever = hanging - self.shares[..., None] * frames.positions[:, None]
-        turns = -_skew(lever) @ frames.rotations[:, None]
-        right = right_jacobian(state.theta.unflatten(1, (23, 3)))
-        pose = torch.cat([turns[:, :, :1], turns[:, :, 1:] @ right[:, None]], 2)
-        pose = pose.movedim(2, 3).flatten(3)  # (B, K, 3, 24 * 3)
+        turns = -skew(lever) @ frames.rotations[:, None]
         places = [self.joint_dirs[0].expand(len(lever), 3, 10)]
         for j in range(1, 24):
             parent = self.body.parents[j]
@@ -148,112 +143,136 @@ class _System:
         pieces_dirs = points.shares[:, None, None] * torch.stack(places, 1)[:, joints]
         pieces_dirs = pieces_dirs + frames.rotations[:, joints] @ points.offset_dirs
         shape = pieces.new_zeros(len(pieces), len(points), 3, 10).index_add(1, points.rows, pieces_dirs)
-        eye = torch.eye(3, dtype=shape.dtype, device=shape.device).expand(*shape.shape[:2], 3, 3)
-        return torch.cat([pose, shape, eye], -1)
+        return turns.movedim(2, 3).flatten(3), shape
 
-    def normal_equations(
-        self, state: _State, frames: JointFrames, pieces: Tensor, mode: Tensor, problem: FitProblem,
-        weight: Tensor, depth0: Tensor,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Half Gauss-Newton Hessian (B, 85, 85) and half gradient (B, 85)."""
-        w = self.stage.weights
+    def jacobian(self, state: _State, frames: JointFrames, pieces: Tensor, problem: FitProblem) -> Tensor:
+        """d residual / d unknowns (B, 2 K, 16 + Q); first stage: of orientation and translation alone (B, 2 K, 6)."""
         p = self.points.collect(pieces)
         z = p[..., 2:].clamp_min(MIN_DEPTH)
-        slope = p[..., :2] / z
-        residual = slope * problem.focal[:, None] - problem.target
-        jac = self.jacobian(state, frames, pieces)
-        rows = (problem.focal[:, None] / z)[..., None] * (jac[:, :, :2] - slope[..., None] * jac[:, :, 2:])
+        slope = (p[..., :2] / z)[..., None]
+        scale = (problem.focal[:, None] / z)[..., None]
+
+        def project(by: Tensor) -> Tensor:
+            return (scale * (by[:, :, :2] - slope * by[:, :, 2:])).flatten(1, 2)
+
+        turns, shape = self.point_jacobian(frames, pieces)
+        eye = torch.eye(3, dtype=p.dtype, device=p.device).expand(*p.shape[:2], 3, 3)
+        root, trans = project(turns[..., :3]), project(eye)
+        if not self.stage.whole:
+            return torch.cat([root, trans], -1)
+        return torch.cat(
+            [root, self.space.pull(state.pose, project(turns[..., 3:])), project(shape), trans], -1
+        )
+
+    def normal_equations(
+        self, state: _State, frames: JointFrames, pieces: Tensor, problem: FitProblem, weight: Tensor,
+        depth0: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Half Gauss-Newton Hessian (B, U, U) and half gradient (B, U); U is 16 + Q, 6 in the first stage."""
+        w = self.stage.weights
+        p = self.points.collect(pieces)
+        residual = p[..., :2] / p[..., 2:].clamp_min(MIN_DEPTH) * problem.focal[:, None] - problem.target
+        rows = self.jacobian(state, frames, pieces, problem)
         irls = weight[..., None] * (w.sigma**2 / (w.sigma**2 + residual.square())).square()
-        flat, scale = rows.flatten(1, 2), irls.flatten(1)
-        hessian = flat.transpose(1, 2) @ (flat * scale[..., None])
-        gradient = (flat.transpose(1, 2) @ (scale * residual.flatten(1))[..., None])[..., 0]
+        scale = irls.flatten(1)
+        hessian = rows.mT @ (rows * scale[..., None])
+        gradient = (rows.mT @ (scale * residual.flatten(1))[..., None])[..., 0]
         if not self.stage.whole:
             d2 = self.stage.depth**2
-            hessian[:, 84, 84] += d2 / depth0.square()
-            gradient[:, 84] += d2 * (state.trans[:, 2] / depth0 - 1) / depth0
+            hessian[:, 5, 5] += d2 / depth0.square()
+            gradient[:, 5] += d2 * (state.trans[:, 2] / depth0 - 1) / depth0
             return hessian, gradient
-        half = 0.5 * w.pose**2 * self.precisions[mode]
-        hessian[:, 3:72, 3:72] += half
-        gradient[:, 3:72] += (half @ (state.theta - self.prior.means[mode])[..., None])[..., 0]
-        bend = [3 + i for i in BEND_INDEX]
-        square = w.bend**2 * (2 * self.sign * state.theta[:, BEND_INDEX]).clamp_max(2 * _MAX_EXP).exp()
-        hessian[:, bend, bend] += square
-        gradient[:, bend] += square * self.sign
-        diagonal = hessian.diagonal(dim1=1, dim2=2)
-        diagonal[:, 72:82] += w.shape**2
-        gradient[:, 72:82] += w.shape**2 * state.betas
-        if w.anchor > 0 and problem.anchor is not None and problem.anchor_scale is not None:
-            inverse = w.anchor**2 / problem.anchor_scale.square()
-            diagonal[:, 3:72] += inverse
-            gradient[:, 3:72] += inverse * (state.theta - problem.anchor)
+        prior_hessian, prior_gradient = self.space.quadratic(state.pose)
+        hessian[:, self.pose, self.pose] += 0.5 * w.pose**2 * prior_hessian
+        gradient[:, self.pose] += 0.5 * w.pose**2 * prior_gradient
+        hessian.diagonal(dim1=1, dim2=2)[:, self.betas] += w.shape**2
+        gradient[:, self.betas] += w.shape**2 * state.betas
+        if self._speaks_of_angles(problem):
+            weights, off = self._angle_terms(self.space.axis_angle(state.pose), problem)
+            rows = self.space.axis_angle_rows(state.pose)
+            hessian[:, self.pose, self.pose] += rows.mT @ (rows * weights[..., None])
+            gradient[:, self.pose] += (rows.mT @ off[..., None])[..., 0]
         return hessian, gradient
 
+    def _angle_terms(self, theta: Tensor, problem: FitProblem) -> tuple[Tensor, Tensor]:
+        """Half second and half first derivatives (B, 69) by the axis-angle numbers of bending and anchor."""
+        w = self.stage.weights
+        curve, slope = torch.zeros_like(theta), torch.zeros_like(theta)
+        square = w.bend**2 * self._bend_squares(theta)
+        curve[:, BEND_INDEX] += square
+        slope[:, BEND_INDEX] += square * self.sign
+        if (anchor := self._anchored(problem)) is not None:
+            inverse = w.anchor**2 / anchor[1].square()
+            curve += inverse
+            slope += inverse * (theta - anchor[0])
+        return curve, slope
 
-def _damped_step(hessian: Tensor, gradient: Tensor, damping: Tensor, free: Tensor) -> Tensor:
-    """-(H + damping diag H)^-1 g over the free unknowns, zero elsewhere, (B, 85)."""
-    h = hessian[:, free][:, :, free].clone()
+
+def _damped_step(hessian: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
+    """-(H + damping diag H)^-1 g (B, U)."""
+    h = hessian.clone()
     diagonal = h.diagonal(dim1=1, dim2=2)
     diagonal += damping[:, None] * diagonal + 1e-9
     factor, info = torch.linalg.cholesky_ex(h)
-    solved = torch.cholesky_solve(-gradient[:, free, None], factor)[..., 0]
-    step = torch.zeros_like(gradient)
+    step = torch.cholesky_solve(-gradient[..., None], factor)[..., 0]
     # NaN makes the energy of a failed factorisation NaN, and the step refused
-    step[:, free] = torch.where((info == 0)[:, None], solved, torch.nan)
-    return step
+    return torch.where((info == 0)[:, None], step, torch.nan)
 
 
 def solve_batched(
-    body: BodyModel, problem: FitProblem, prior: GaussianMixture, start: Bodies, stages: tuple[Stage, ...]
+    body: BodyModel, problem: FitProblem, space: PoseSpace, start: Bodies, stages: tuple[Stage, ...]
 ) -> Solution:
     """Minimise all people at once; those that have converged leave the batch. See `solve`."""
     like = problem.target
-    body, prior = body.to(like), prior.to(like)
-    state = _State.of(start.to(like))
+    body, space = body.to(like), space.to(like)
+    state = _State.of(start.to(like), space)
     iterations = torch.zeros(len(problem), dtype=torch.long, device=like.device)
     energy = like.new_full((len(problem),), torch.inf)
     for stage in stages:
-        energy = _solve_stage(body, problem, prior, stage, state, iterations)
-    return Solution(state.bodies(), energy, iterations)
+        energy = _solve_stage(body, problem, space, stage, state, iterations)
+    return Solution(state.bodies(space), energy, iterations, state.pose)
 
 
 def _solve_stage(
-    body: BodyModel, problem: FitProblem, prior: GaussianMixture, stage: Stage, state: _State, count: Tensor
+    body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Stage, state: _State, count: Tensor
 ) -> Tensor:
     """One stage, in place on `state` and `count`; returns the energies (B,)."""
     device = problem.target.device
-    system = _System(body, problem, prior, stage)
+    system = _System(body, problem, space, stage)
     chosen = problem.weight if stage.whole else torso_weight(problem)
     depth_all = state.trans[:, 2].clone()
-    unknowns = torch.arange(85, device=device)
-    free = unknowns if stage.whole else unknowns[(unknowns < 3) | (unknowns > 81)]
     result = torch.empty_like(depth_all)
 
     alive = torch.arange(len(problem), device=device)
     part, weight, depth0, now = problem, chosen, depth_all, state.select(alive)
     frames, pieces = system.frames(now)
-    energy, mode = system.energy(now, pieces, part, weight, depth0)
+    energy = system.energy(now, pieces, part, weight, depth0)
     result[:] = energy
     damping = torch.full_like(energy, DAMPING_START)
     keep = torch.isfinite(energy)
     for _ in range(stage.steps):
         if not keep.all():
             alive, part, weight, depth0 = alive[keep], part[keep], weight[keep], depth0[keep]
-            now, energy, mode, damping = now.select(keep), energy[keep], mode[keep], damping[keep]
+            now, energy, damping = now.select(keep), energy[keep], damping[keep]
             frames = JointFrames(frames.rotations[keep], frames.positions[keep], frames.rest[keep])
             pieces = pieces[keep]
         if len(alive) == 0:
             break
         count[alive] += 1
-        hessian, gradient = system.normal_equations(now, frames, pieces, mode, part, weight, depth0)
-        trial = now.moved(_damped_step(hessian, gradient, damping, free))
+        hessian, gradient = system.normal_equations(now, frames, pieces, part, weight, depth0)
+        step = _damped_step(hessian, gradient, damping)
+        if not stage.whole:
+            step = torch.cat([step[:, :3], step.new_zeros(len(step), space.size + 10), step[:, 3:]], 1)
+        trial = now.moved(step)
         trial_frames, trial_pieces = system.frames(trial)
-        trial_energy, trial_mode = system.energy(trial, trial_pieces, part, weight, depth0)
+        trial_energy = system.energy(trial, trial_pieces, part, weight, depth0)
         good = trial_energy < energy
-        small = good & (energy - trial_energy < TOLERANCE * energy)
+        # a log-density's energy may be negative, or zero
+        small = good & (energy - trial_energy < TOLERANCE * energy.abs().clamp_min(1.0))
         g1, g2 = good[:, None], good[:, None, None]
         now = _State(
             torch.where(g2, trial.root, now.root),
-            torch.where(g1, trial.theta, now.theta),
+            torch.where(g1, trial.pose, now.pose),
             torch.where(g1, trial.betas, now.betas),
             torch.where(g1, trial.trans, now.trans),
         )
@@ -263,7 +282,7 @@ def _solve_stage(
             torch.where(g2, trial_frames.rest, frames.rest),
         )
         pieces = torch.where(g2, trial_pieces, pieces)
-        energy, mode = torch.where(good, trial_energy, energy), torch.where(good, trial_mode, mode)
+        energy = torch.where(good, trial_energy, energy)
         lowered = (damping * ACCEPT_FACTOR).clamp_min(DAMPING_MIN)
         damping = torch.where(good, lowered, damping * REJECT_FACTOR)
         result[alive] = energy

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.fit.problem import BEND_INDEX, BEND_SIGN, EnergyWeights, FitProblem
-from bodyloop.geometry import rotmat_to_axis_angle
-from bodyloop.priors.gmm import GaussianMixture
+from bodyloop.fit.spaces import PoseSpace
 
 
 def geman_mcclure(residual: Tensor, sigma: float) -> Tensor:
@@ -32,7 +31,7 @@ def bending(pose: Tensor) -> Tensor:
 def energy_terms(
     body: BodyModel,
     problem: FitProblem,
-    prior: GaussianMixture,
+    space: PoseSpace,
     weights: EnergyWeights,
     bodies: Bodies,
     pose: Tensor | None = None,
@@ -40,20 +39,22 @@ def energy_terms(
     """The energy's terms, each (B,), weighted so that their sum is E.
 
     Args:
-        body, problem, prior, weights: what defines E (see `bodyloop.fit.problem`).
+        body, problem, space, weights: what defines E (see `bodyloop.fit.problem`).
         bodies: B people in the camera frame.
-        pose: (B, 69) axis-angle, if the caller optimises it directly; from the rotations otherwise.
+        pose: (B, Q) unknowns of the space that the bodies were made of, if the caller has them; from the
+            rotations otherwise, which a space that cannot express every pose only comes near to.
     """
-    theta = rotmat_to_axis_angle(bodies.rotations[:, 1:]).flatten(1) if pose is None else pose
+    pose = space.start(bodies.rotations[:, 1:]) if pose is None else pose
     residual = reprojection(body.points(bodies, problem.points), problem)
     terms = {
         "keypoints": (geman_mcclure(residual, weights.sigma).sum(-1) * problem.weight).sum(-1),
-        "pose": weights.pose**2 * prior.nearest_mode_energy(theta),
-        "bend": weights.bend**2 * bending(theta),
+        "pose": weights.pose**2 * space.energy(pose),
         "shape": weights.shape**2 * bodies.betas.square().sum(-1),
     }
+    if weights.bend > 0:
+        terms["bend"] = weights.bend**2 * bending(space.axis_angle(pose))
     if weights.anchor > 0 and problem.anchor is not None and problem.anchor_scale is not None:
-        off = (theta - problem.anchor) / problem.anchor_scale
+        off = (space.axis_angle(pose) - problem.anchor) / problem.anchor_scale
         terms["anchor"] = weights.anchor**2 * off.square().sum(-1)
     return terms
 

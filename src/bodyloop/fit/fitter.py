@@ -11,8 +11,9 @@ from bodyloop.fit.energy import energy_terms, total_energy
 from bodyloop.fit.problem import CROP, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import MIN_DEPTH, Stage
 from bodyloop.fit.solve import Backend, solve
+from bodyloop.fit.spaces import SpaceKind, pose_space
 from bodyloop.geometry import Camera
-from bodyloop.priors.gmm import GaussianMixture
+from bodyloop.priors.prior import PosePrior
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class FitConfig:
         orient_steps: most iterations of the first stage (orientation and translation, torso only).
         steps: most iterations of the last stage.
         backend: see `bodyloop.fit.solve.solve`.
+        space: whether the prior's numbers or its latents are the unknowns.
         few_keypoints: a person with fewer seen keypoints is not trusted.
         high_error: nor one whose mean reprojection error exceeds this share of the box.
         high_pose: nor one whose pose has a higher energy under the prior, in nats (of the poses that the
@@ -35,6 +37,7 @@ class FitConfig:
     orient_steps: int = 8
     steps: int = 40
     backend: Backend = "auto"
+    space: SpaceKind = "ambient"
     few_keypoints: int = 6
     high_error: float = 0.06
     high_pose: float = 100.0
@@ -107,12 +110,15 @@ class Fitter:
         prior: of the pose.
         config: weights, schedule, thresholds.
         anchor_scale: (69,) radians; how far an anchored start's pose is usually off.
+        judge: the prior that says whether a found pose is unusual, on whose scale `FitConfig.high_pose` is;
+            the fit's own if None.
     """
 
     body: BodyModel
-    prior: GaussianMixture
+    prior: PosePrior
     config: FitConfig = field(default_factory=FitConfig)
     anchor_scale: Tensor | None = None
+    judge: PosePrior | None = None
 
     def __call__(
         self, evidence: Evidence, camera: Camera, starts: list[Start], anchor: Tensor | None = None
@@ -146,6 +152,7 @@ class Fitter:
                 Bodies.cat([s.bodies.to(like) for s in group]),
                 self.config.stages(oriented),
                 self.config.backend,
+                self.config.space,
             )
             for oriented, group in ((False, ordered[:guessed]), (True, ordered[guessed:]))
             if group
@@ -153,14 +160,23 @@ class Fitter:
         energy = torch.cat([s.energy for s in solutions]).reshape(len(starts), n)
         best = energy.nan_to_num(torch.inf, posinf=torch.inf).argmin(0)
         bodies = Bodies.cat([s.bodies for s in solutions])[best * n + people]
-        return self._judge(problem, evidence, camera, bodies, tuple(ordered[i].name for i in best.tolist()))
+        pose = torch.cat([s.pose for s in solutions])[best * n + people]
+        names = tuple(ordered[i].name for i in best.tolist())
+        return self._judged(problem, evidence, camera, bodies, pose, names)
 
-    def _judge(
-        self, problem: FitProblem, evidence: Evidence, camera: Camera, bodies: Bodies, names: tuple[str, ...]
+    def _judged(
+        self,
+        problem: FitProblem,
+        evidence: Evidence,
+        camera: Camera,
+        bodies: Bodies,
+        pose: Tensor,
+        names: tuple[str, ...],
     ) -> Fits:
-        """Scores and doubts of the chosen bodies."""
-        like, prior = problem.target, self.prior.to(problem.target)
-        terms = energy_terms(self.body, problem, prior, self.config.weights, bodies)
+        """Scores and doubts of the chosen bodies and the unknowns of their pose."""
+        like, judge = problem.target, self.judge or self.prior
+        space = pose_space(self.prior, self.config.space).to(like)
+        terms = energy_terms(self.body, problem, space, self.config.weights, bodies, pose)
         points = self.body.points(bodies, problem.points)
         pixels = camera.expand(len(evidence)).to(like).project(points)
         distance = (pixels - evidence.keypoints.to(like)).norm(dim=-1)
@@ -170,7 +186,7 @@ class Fitter:
         error = torch.where(used, distance * share, 0.0).sum(1)
         error_box = error * problem.scale / CROP
         seen = used.sum(1)
-        pose = prior.nearest_mode_energy(bodies.pose[:, 3:])
+        unusual = judge.to(like).energy(bodies.rotations[:, 1:])
         depth = torch.where(used, points[..., 2], torch.inf).amin(1)
         return Fits(
             bodies,
@@ -184,7 +200,7 @@ class Fitter:
             names,
             tuple(
                 self._doubts(
-                    int(seen[i]), float(error_box[i]), float(pose[i]), bodies.betas[i], float(depth[i])
+                    int(seen[i]), float(error_box[i]), float(unusual[i]), bodies.betas[i], float(depth[i])
                 )
                 for i in range(len(evidence))
             ),

@@ -12,13 +12,15 @@ from torch import Tensor
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.fit.problem import BEND_INDEX, BEND_SIGN, FitProblem
 from bodyloop.fit.schedule import Stage
+from bodyloop.fit.spaces import SpaceKind, pose_space
 from bodyloop.geometry import rotmat_to_axis_angle
 from bodyloop.priors.gmm import GaussianMixture
+from bodyloop.priors.prior import PosePrior
 
 if TYPE_CHECKING:
     from bodyloop.fit.compiled import Body, Points, Prior
 
-Backend = Literal["auto", "compiled", "batched"]
+Backend = Literal["auto", "compiled", "batched", "lbfgs"]
 
 _ONE_AT_A_TIME = Lock()
 """Held by the compiled solver, which takes all cores anyway.
@@ -36,12 +38,14 @@ class Solution:
     Attributes:
         bodies: B people in the camera frame.
         energy: (B,) final energy of the last stage; infinite where a start had a keypoint behind the camera.
-        iterations: (B,) Levenberg-Marquardt iterations over all stages.
+        iterations: (B,) iterations over all stages.
+        pose: (B, Q) the unknowns of the body pose: axis-angle, or what the space has.
     """
 
     bodies: Bodies
     energy: Tensor
     iterations: Tensor
+    pose: Tensor
 
 
 def torso_weight(problem: FitProblem, fewest: int = 3) -> Tensor:
@@ -54,11 +58,12 @@ def torso_weight(problem: FitProblem, fewest: int = 3) -> Tensor:
 def solve(
     body: BodyModel,
     problem: FitProblem,
-    prior: GaussianMixture,
+    prior: PosePrior,
     start: Bodies,
     stages: tuple[Stage, ...],
     backend: Backend = "auto",
-    chunk: int = 1024,
+    space: SpaceKind = "ambient",
+    chunk: int | None = None,
 ) -> Solution:
     """Minimise the energy of every person from its start.
 
@@ -66,29 +71,44 @@ def solve(
         body, problem, prior: what defines the energy.
         start: B people in the camera frame, in front of the camera.
         stages: minimised one after the other.
-        backend: "compiled" (numba, one loop a person), "batched" (tensors), or "auto": batched where the
-            body lives on a GPU, else compiled.
-        chunk: people solved at a time by the batched back end, which bounds its memory.
+        backend: "compiled" (numba, one loop a person; the mixture's nearest mode alone), "batched" (tensors; any
+            prior with a residual), "lbfgs" (tensors; any differentiable prior), or "auto": the first that can,
+            and batched where the body lives on a GPU.
+        space: whether the prior's numbers or its latents are the unknowns (Zanfir et al. 2020, eq. 5 and 6).
+        chunk: people solved at a time by the tensor back ends, which bounds their memory; 1024, and 256 where the
+            prior is a network, if None.
 
     Raises:
-        ValueError: if the start's batch is not the problem's.
+        ValueError: if the start's batch is not the problem's, or the back end does not know the prior.
+        InputError: if the prior has no latent space and the fit should be in it.
     """
     if start.batch_shape != (len(problem),):
         raise ValueError(f"{len(problem)} people need as many starts, got {tuple(start.batch_shape)}")
+    unknowns = pose_space(prior, space)
+    plain = isinstance(prior, GaussianMixture) and prior.form == "nearest"
     if backend == "auto":
-        backend = "batched" if body.device.type == "cuda" else "compiled"
+        backend = "compiled" if plain and body.device.type != "cuda" else "batched"
     if backend == "compiled":
+        if not (isinstance(prior, GaussianMixture) and plain):
+            raise ValueError(
+                f"the compiled solver knows the mixture's nearest mode, not {type(prior).__name__}; "
+                "use backend='batched'"
+            )
         return _solve_compiled(body, problem, prior, start, stages)
     from bodyloop.fit.batched import solve_batched
+    from bodyloop.fit.lbfgs import solve_lbfgs
 
+    run = solve_batched if backend == "batched" else solve_lbfgs
+    chunk = chunk or (1024 if isinstance(prior, GaussianMixture) else 256)
     parts = [
-        solve_batched(body, problem[i : i + chunk], prior, start[i : i + chunk], stages)
+        run(body, problem[i : i + chunk], unknowns, start[i : i + chunk], stages)
         for i in range(0, max(len(problem), 1), chunk)  # nobody is one empty chunk
     ]
     return Solution(
         Bodies.cat([p.bodies for p in parts]),
         torch.cat([p.energy for p in parts]),
         torch.cat([p.iterations for p in parts]),
+        torch.cat([p.pose for p in parts]),
     )
 
 
@@ -178,4 +198,5 @@ def _solve_compiled(
         bodies.to(like.device, like.dtype),
         torch.from_numpy(energies).to(like),
         torch.from_numpy(iterations).to(like.device),
+        torch.from_numpy(states.theta).to(like),
     )

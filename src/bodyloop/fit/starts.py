@@ -7,19 +7,20 @@ import torch
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.evidence import Evidence, place_in_view
 from bodyloop.geometry import Camera, axis_angle_to_rotmat
-from bodyloop.priors.gmm import GaussianMixture
+from bodyloop.priors.prior import PosePrior
 
 YAWS = {"frontal": 0.0, "turned left": math.pi / 2, "back": math.pi, "turned right": -math.pi / 2}
 """How far the mean pose is turned about the vertical, radians; left and right are the person's own."""
 
 
-def mean_pose_starts(
-    body: BodyModel, prior: GaussianMixture, evidence: Evidence, camera: Camera
-) -> list[Bodies]:
-    """The prior's mean pose, upright, in four global orientations, placed to meet the keypoints.
+def mean_pose_starts(body: BodyModel, prior: PosePrior, evidence: Evidence, camera: Camera) -> list[Bodies]:
+    """The prior's middle pose, upright, in four global orientations, placed to meet the keypoints.
+
+    Zanfir et al. 2020, section 3, start from four global rotations and zeros, which for a prior with a latent
+    space is its middle.
 
     Args:
-        body, prior: the model and the prior whose mean is taken.
+        body, prior: the model and the prior whose `middle` is taken: the mixture's mean, the latent zero.
         evidence: N people.
         camera: one for all, or one a person.
 
@@ -27,8 +28,7 @@ def mean_pose_starts(
         four sets of N people, on the body's device, in the order of `YAWS`.
     """
     n = len(evidence)
-    mean = (prior.log_weights.exp()[:, None] * prior.means).sum(0).to(body.v_template)
-    local = axis_angle_to_rotmat(mean.unflatten(0, (23, 3)))
+    local = prior.middle().to(body.v_template)
     upright = torch.diag(local.new_tensor([1.0, -1.0, -1.0]))  # body axes y up, facing the camera
     starts = []
     for yaw in YAWS.values():

@@ -18,6 +18,7 @@ that the motion capture never moves make axis-angle poses degenerate too, with t
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bodyloop.priors.prior import LatentPrior, latent_energy
+from bodyloop.priors.prior import LatentPrior, NetworkPrior, latent_energy
 from bodyloop.priors.representation import SIZES, Representation
 
 StepKind = Literal["nvp", "prelu"]
@@ -99,7 +100,7 @@ class Coupling(nn.Module):
         self.second = second
         widths = (self.kept, *hidden)
         layers: list[nn.Module] = []
-        for a, b in zip(widths[:-1], widths[1:], strict=True):
+        for a, b in pairwise(widths):
             layers += [nn.Linear(a, b), nn.SiLU()]
         last = nn.Linear(widths[-1], 2 * (size - self.kept))
         nn.init.zeros_(last.weight)
@@ -152,7 +153,7 @@ class ParametricReLU(nn.Module):
         return torch.where(y < 0, y * (-self.log_slope).exp(), y)
 
 
-class Flow(nn.Module, LatentPrior):
+class Flow(NetworkPrior, LatentPrior):
     """An invertible map between body poses and a unit Gaussian.
 
     Args:

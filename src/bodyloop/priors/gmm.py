@@ -2,33 +2,41 @@
 
 69 axis-angle numbers (23 joints without the global orientation), radians. Two energies: the exact negative
 log of the mixture (`log_sum_energy`) and SMPLify's approximation of the sum by its nearest mode
-(`nearest_mode_energy`), which is a sum of squares and hence what the second-order solver uses.
+(`nearest_mode_energy`), which is a sum of squares and hence what the compiled solver knows.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bodyloop.geometry import axis_angle_to_rotmat
+from bodyloop.priors.prior import PosePrior
+
+MixtureForm = Literal["nearest", "sum"]
+
 
 @dataclass(frozen=True, eq=False)
-class GaussianMixture:
+class GaussianMixture(PosePrior):
     """M full-covariance Gaussians in D dimensions.
 
     Attributes:
         means: (M, D).
         factors: (M, D, D) lower Cholesky factors L of the precisions, P = L L^T.
         log_weights: (M,) log mixture weights, summing to 1 after exp.
+        form: which of the two energies fits use: that of the nearest mode, or the log of the sum.
     """
 
     means: Tensor
     factors: Tensor
     log_weights: Tensor
+    form: MixtureForm = "nearest"
 
     @cached_property
     def precisions(self) -> Tensor:
@@ -57,10 +65,44 @@ class GaussianMixture:
         """-log sum over modes (SMPLify eq. 4) up to the same constant, (..., D) to (...)."""
         return -torch.logsumexp(-self.component_energies(pose), -1)
 
+    def energy_at(self, coordinates: Tensor) -> Tensor:
+        """Energy (...) of poses (..., D) in the form that `form` says, up to a constant."""
+        return (
+            self.nearest_mode_energy(coordinates)
+            if self.form == "nearest"
+            else self.log_sum_energy(coordinates)
+        )
+
+    def log_prob_at(self, coordinates: Tensor) -> Tensor:
+        """log p (...) of poses (..., D) in nats."""
+        half_logdet = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = half_logdet.max() - 0.5 * self.means.shape[-1] * math.log(2 * math.pi)
+        return constant - self.log_sum_energy(coordinates)
+
+    def quadratic_at(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        """Hessian (B, D, D) and gradient (B, D): of the nearest mode, or of all by their responsibilities.
+
+        For the sum the Hessian is that of expectation maximisation's bound, which is never below the energy.
+        """
+        energies = self.component_energies(coordinates)
+        if self.form == "nearest":
+            mode = energies.argmin(-1)
+            hessian = self.precisions[mode]
+            return hessian, (hessian @ (coordinates - self.means[mode])[..., None])[..., 0]
+        share = torch.softmax(-energies, -1)
+        hessian = torch.einsum("bm,mij->bij", share, self.precisions)
+        off = coordinates[:, None] - self.means
+        return hessian, torch.einsum("bm,mij,bmj->bi", share, self.precisions, off)
+
+    def middle(self) -> Tensor:
+        """The mean pose (23, 3, 3)."""
+        mean = (self.log_weights.exp()[:, None] * self.means).sum(0)
+        return axis_angle_to_rotmat(mean.unflatten(0, (-1, 3)))
+
     def to(self, *args: Any) -> "GaussianMixture":
         """The same mixture on another device or in another precision."""
         moved = tuple(x.to(*args) for x in self._tensors())
-        return self if moved[0] is self.means else GaussianMixture(*moved)
+        return self if moved[0] is self.means else GaussianMixture(moved[0], moved[1], moved[2], self.form)
 
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.means, self.factors, self.log_weights

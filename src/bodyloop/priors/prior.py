@@ -4,13 +4,15 @@ Body poses are 23 local rotations (..., 23, 3, 3), SMPL's joints without the glo
 nats: the negative log of a density where the prior has one.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import vjp, vmap
 
-from bodyloop.priors.representation import Representation, to_coordinates, to_rotations
+from bodyloop.priors.representation import BODY_JOINTS, Representation, to_coordinates, to_rotations
 
 
 class PosePrior(ABC):
@@ -32,7 +34,22 @@ class PosePrior(ABC):
         Raises:
             NotImplementedError: where the energy has no sensible residual.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no residual; fit with solver='lbfgs'")
+        raise NotImplementedError(f"{type(self).__name__} has no residual; fit with the L-BFGS solver")
+
+    def quadratic_at(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        """Positive semidefinite Hessian (B, D, D) and exact gradient (B, D) of the energy at numbers (B, D).
+
+        The Hessian is Gauss-Newton's, of `residual_at`.
+        """
+        residual, pull_back = vjp(self.residual_at, coordinates)  # type: ignore[misc]
+        unit = torch.eye(residual.shape[-1], dtype=residual.dtype, device=residual.device)
+        rows = vmap(lambda row: pull_back(row.expand_as(residual))[0], out_dims=1)(unit)
+        (gradient,) = vjp(self.energy_at, coordinates)[1](torch.ones_like(residual[..., 0]))
+        return rows.mT @ rows, gradient
+
+    def middle(self) -> Tensor:
+        """A plain pose (23, 3, 3) to start fits from: all joints at rest, unless the prior knows better."""
+        return torch.eye(3).repeat(BODY_JOINTS, 1, 1)
 
     def energy(self, rotations: Tensor) -> Tensor:
         """Energy (...) of body poses (..., 23, 3, 3)."""
@@ -41,6 +58,18 @@ class PosePrior(ABC):
     @abstractmethod
     def to(self, *args: Any) -> Self:
         """The prior on another device or in another precision."""
+
+
+class NetworkPrior(nn.Module, PosePrior):
+    """A prior whose weights are a torch module's."""
+
+    def to(self, *args: Any) -> Self:
+        """A moved copy, or the prior itself if it is there already: priors are shared."""
+        here = next(self.parameters()).detach().flatten()[:0]
+        there = here.to(*args)
+        if (here.device, here.dtype) == (there.device, there.dtype):
+            return self
+        return nn.Module.to(copy.deepcopy(self), *args)
 
 
 class LatentPrior(PosePrior):
@@ -67,6 +96,10 @@ class LatentPrior(PosePrior):
     def encode(self, rotations: Tensor) -> Tensor:
         """Body poses (..., 23, 3, 3) to latents (..., L)."""
         return self.encode_coordinates(to_coordinates(rotations, self.representation))
+
+    def middle(self) -> Tensor:
+        """The pose (23, 3, 3) of the latent zero."""
+        return self.decode(torch.zeros(self.latent_size))
 
     def sample(self, count: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """Poses (count, 23, 3, 3) from latents of standard deviation `temperature`."""
