@@ -5,15 +5,18 @@ log of the mixture (`log_sum_energy`) and SMPLify's approximation of the sum by 
 (`nearest_mode_energy`), which is a sum of squares and hence what the second-order solver uses.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from bodyloop.priors.representation import Representation, to_rotations
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,7 @@ class GaussianMixture:
     means: Tensor
     factors: Tensor
     log_weights: Tensor
+    representation: ClassVar[Representation] = "axis_angle"
 
     @cached_property
     def precisions(self) -> Tensor:
@@ -56,6 +60,24 @@ class GaussianMixture:
     def log_sum_energy(self, pose: Tensor) -> Tensor:
         """-log sum over modes (SMPLify eq. 4) up to the same constant, (..., D) to (...)."""
         return -torch.logsumexp(-self.component_energies(pose), -1)
+
+    def log_prob_at(self, pose: Tensor) -> Tensor:
+        """log p(pose) (...) in nats, a density over the D numbers (..., D)."""
+        half_logdet = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = half_logdet.max() - 0.5 * pose.shape[-1] * math.log(2 * math.pi)
+        return constant - self.log_sum_energy(pose)
+
+    def sample_coordinates(self, count: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """Draws (count, D): components by weight, around each mean with `temperature` times its spread."""
+        chosen = torch.multinomial(self.log_weights.exp(), count, True, generator=generator)
+        noise = torch.randn(count, self.means.shape[1], 1, generator=generator, dtype=self.means.dtype)
+        # With P = L L^T, L^-T noise has the covariance P^-1.
+        spread = torch.linalg.solve_triangular(self.factors[chosen].mT, noise, upper=True)
+        return self.means[chosen] + temperature * spread[..., 0]
+
+    def sample(self, count: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """Body poses (count, 23, 3, 3); arguments as for `sample_coordinates`."""
+        return to_rotations(self.sample_coordinates(count, generator, temperature), "axis_angle")
 
     def to(self, *args: Any) -> "GaussianMixture":
         """The same mixture on another device or in another precision."""
