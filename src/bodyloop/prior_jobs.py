@@ -98,7 +98,7 @@ class Kind:
     more_metrics: Callable[[Any, dict[SplitName, PoseSet]], list[str]] = lambda prior, splits: []
 
 
-def _with_job(config: Any, job: TrainJob) -> Any:
+def with_job(config: Any, job: TrainJob) -> Any:
     """A kind's usual configuration with the job's seed and number of steps."""
     return replace(config, seed=job.seed, **({} if job.steps is None else {"steps": job.steps}))
 
@@ -108,7 +108,7 @@ KINDS: dict[str, Kind] = {
         title="Mixture pose prior",
         text="8 full-covariance Gaussians over the 69 axis-angle numbers of the body pose (SMPLify's prior), by "
         "expectation maximisation. Energies are those of the nearest mode, up to a constant.",
-        config=lambda job: _with_job(GmmConfig(), job),
+        config=lambda job: with_job(GmmConfig(), job),
         train=lambda poses, validation, config, report, checkpoint: train_gmm(
             poses, validation, config, report
         ),

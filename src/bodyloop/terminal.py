@@ -188,20 +188,21 @@ def print_paper_table(table: "PaperTable", console: Console) -> None:
     from bodyloop.evaluate.tables import NOT_YET, TITLES, figure, text_of
 
     shown = _table(table.title)
-    shown.add_column("", overflow="fold")
+    shown.add_column("", overflow="fold", min_width=20)
     columns = table.columns()
     for measure, whose in columns:
-        shown.add_column(
-            f"{TITLES[measure]}\n{whose}",
-            justify="right",
-            no_wrap=True,
-            style="bold" if whose == "ours" else "",
-        )
-    shown.add_column("", no_wrap=True)
+        name, _, unit = TITLES[measure].rpartition(" ")
+        style = "bold" if whose == "ours" else ""
+        shown.add_column(f"{name}\n{unit}\n{whose}", justify="right", no_wrap=True, style=style)
     for row in table.rows:
-        cells = [text_of(measure, figure(row, measure, whose)) for measure, whose in columns]
-        shown.add_row(printable(row.name), *cells, NOT_YET if row.ours is None else "")
+        cells = [
+            "-" if whose == "ours" and row.ours is None else text_of(measure, figure(row, measure, whose))
+            for measure, whose in columns
+        ]
+        shown.add_row(printable(row.name), *cells)
     console.print(shown)
+    if any(row.ours is None for row in table.rows):
+        console.print(f"-: {NOT_YET}")
     for note in table.notes:
         console.print(printable(note))
 
@@ -211,7 +212,7 @@ def print_claims(claims: Sequence["Claim"], console: Console) -> None:
     for claim in claims:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in claim.our_values.items())
         verdict = "holds" if claim.holds else "DOES NOT HOLD"
-        console.print(printable(f"{verdict}: {claim.statement} Ours: {figures} {claim.unit}."))
+        console.print(printable(f"{verdict}: {claim.statement} Ours: {f'{figures} {claim.unit}'.rstrip()}."))
 
 
 def _print_files(files: Sequence[Path]) -> None:
