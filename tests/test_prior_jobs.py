@@ -17,6 +17,7 @@ from bodyloop.errors import InputError
 from bodyloop.prior_jobs import KINDS, Kind, SampleJob, TrainJob, sample_prior, train_prior
 from bodyloop.priors import load_prior
 from bodyloop.priors.flow import Flow
+from bodyloop.priors.shipped import HOMES
 from bodyloop.train.gmm import GmmConfig
 from motion_folder import made_up_mocap
 
@@ -191,6 +192,10 @@ def test_every_kind_takes_its_seed_and_steps_from_the_job():
         config = kind.config(job)
         assert (config.seed, config.steps) == (7, 3)
     assert KINDS["gmm"].config(TrainJob("gmm", Path("data"))) == GmmConfig()
+
+
+def test_what_can_be_trained_can_be_loaded():
+    assert set(KINDS) <= set(HOMES)
 
 
 # Sampling

@@ -120,6 +120,16 @@ def test_claims_are_recorded_when_asked(measured, tmp_path: Path):
     assert "does not hold" in (docs / "claims.md").read_text()
 
 
+def test_what_another_run_recorded_meanwhile_stays(measured, tmp_path: Path, monkeypatch):
+    def measure(job: ReproduceJob, tell: Callable[[str], None]) -> tuple[Table, list[Claim]]:
+        Ledger.read(tmp_path).record([claim("n-other", lower("flow", "mixture"))])
+        return TABLE, CLAIMS
+
+    monkeypatch.setitem(reproduce.TABLES, "zanfir-table1", measure)
+    assert call("-o", tmp_path / "out", "--docs", tmp_path) == 0
+    assert [c.id for c in Ledger.read(tmp_path).claims] == ["m-better", "m-far-better", "n-other"]
+
+
 def test_claims_are_not_recorded_unless_asked(measured, tmp_path: Path, monkeypatch):
     (tmp_path / "docs").mkdir()
     monkeypatch.chdir(tmp_path)

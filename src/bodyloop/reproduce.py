@@ -97,7 +97,8 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
     if job.quick and job.docs is not None:
         raise InputError("--docs: a quick run is no evidence for the ledger; leave out --quick or --docs")
     require_plots()
-    ledger = None if job.docs is None else Ledger.read(job.docs)
+    if job.docs is not None:
+        Ledger.read(job.docs)
     make_folder(job.out)
     began = time.time()
     table, found = TABLES[job.table](job, tell)
@@ -113,7 +114,7 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
     }
     write_atomic(files[0], (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
     save_bar_plot(files[1], table)
-    if ledger is not None:
-        ledger.record(claims)
-        files += [ledger.folder / "claims.json", ledger.folder / "claims.md"]
+    if job.docs is not None:
+        Ledger.read(job.docs).record(claims)  # read anew: another run may have recorded meanwhile
+        files += [job.docs / "claims.json", job.docs / "claims.md"]
     return Reproduced(table, claims, tuple(files))
