@@ -9,11 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
-    "errors", "jit",  # whoever finds bad input may say so, whoever loops may compile
+    "errors", "jit", "writing",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
-    "annotate", "evaluate", "view", "photos", "terminal", "cli",
+    "annotate", "evaluate", "view", "photos", "prior_jobs", "reproduce", "terminal", "cli",
 )  # fmt: skip
-HEAVY = ("torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "jax")
+HEAVY = (
+    "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
+)  # fmt: skip
 """What only commands that need it may load."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -76,6 +78,10 @@ def test_no_drawer_for_odds_and_ends():
         "import bodyloop; dir(bodyloop)",
         "from bodyloop.cli import main; assert main(['--help']) == 0",
         "from bodyloop.cli import main; assert main(['fit', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['prior', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['prior', 'train', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['prior', 'sample', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['reproduce', '--help']) == 0",
     ],
 )
 def test_light_imports_stay_light(code: str):

@@ -74,7 +74,131 @@ class Demo:
         return run_demo(self.out)
 
 
-COMMANDS: dict[str, Any] = {"fit": Fit, "demo": Demo}
+_Mocap = Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+_Cache = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")]
+
+
+@dataclass(frozen=True)
+class PriorTrain:
+    """Train a pose prior on CMU motion capture and write its weights and model card."""
+
+    kind: Annotated[
+        Literal["gmm", "flow", "vae", "adversarial", "limits"],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="KIND"),
+    ]
+    """gmm, flow, vae, adversarial or limits."""
+    mocap: _Mocap
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE", help_behavior_hint="")] = None
+    """Weights; KIND.safetensors if not given. The model card, .md, goes beside them."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    seed: int = 0
+    """Of all random draws."""
+    angle: float = 8.0
+    """Degrees by which some joint of two training poses of a clip must differ."""
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Of training, instead of the kind's usual number."""
+    representation: Annotated[
+        Literal["axis_angle", "rot6d"] | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+    ] = None
+    """Of the flow: axis_angle or rot6d."""
+    variant: Annotated[
+        Literal["light", "full", "prelu"] | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+    ] = None
+    """Of the flow: light, full or prelu."""
+    test: bool = False
+    """Tell the figures of the test subjects too."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.prior_jobs import TrainJob
+        from bodyloop.terminal import run_prior_training
+
+        return run_prior_training(TrainJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class PriorSample:
+    """Draw poses from a prior and picture them.
+
+    Writes samples.png, samples.npz and, for a prior with a latent space, interpolation.png.
+    """
+
+    kind: Annotated[
+        Literal["gmm", "flow", "flow-aa", "vae", "adversarial", "limits"],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="KIND"),
+    ]
+    """gmm, flow, flow-aa or vae; adversarial and limits judge poses and cannot draw them."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder for the results."""
+    weights: Annotated[Path | None, _File] = None
+    """Weights of this kind instead of those that ship."""
+    count: int = 16
+    """Poses."""
+    seed: int = 0
+    """Of the draws."""
+    temperature: float = 1.0
+    """Factor of the draws' spread; below 1, poses are more usual."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.prior_jobs import SampleJob
+        from bodyloop.terminal import run_prior_sampling
+
+        return run_prior_sampling(SampleJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Pose priors: train one, or see what it has learnt."""
+
+    action: (
+        Annotated[PriorTrain, tyro.conf.subcommand("train")]
+        | Annotated[PriorSample, tyro.conf.subcommand("sample")]
+    )
+
+    def run(self) -> int:
+        """Do it."""
+        return self.action.run()
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Measure a paper's table again and show its figures beside ours.
+
+    Writes TABLE.json and TABLE.png.
+    """
+
+    table: Annotated[Literal["zanfir-table1"], tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
+    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020)."""
+    mocap: _Mocap
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder for the results."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    count: int = 500
+    """Frames of the test subjects."""
+    seed: int = 0
+    """Of all random draws."""
+    quick: bool = False
+    """A small run that shows that all works; its figures say little."""
+    docs: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Record the claims in this folder's ledger, claims.json and claims.md."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.reproduce import ReproduceJob
+        from bodyloop.terminal import run_reproduction
+
+        return run_reproduction(ReproduceJob(**vars(self)))
+
+
+Command = Fit | Demo | Prior | Reproduce
+COMMANDS: dict[str, Any] = {"fit": Fit, "demo": Demo, "prior": Prior, "reproduce": Reproduce}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,7 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
         except SystemExit as stop:  # tyro has said why, or has shown the help
             return stop.code if isinstance(stop.code, int) else 2
         except KeyboardInterrupt:
-            print("bodyloop: stopped; what was written stays, --resume goes on from there", file=sys.stderr)
+            again = "fit --resume and prior train go on from there"
+            print(f"bodyloop: stopped; what was written stays, {again}", file=sys.stderr)
             return 130
 
 
@@ -116,12 +241,13 @@ def console() -> NoReturn:
     os._exit(status)
 
 
-def _parse(arguments: list[str]) -> Fit | Demo:
-    command: Fit | Demo = tyro.extras.subcommand_cli_from_dict(
+def _parse(arguments: list[str]) -> Command:
+    command: Command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         args=arguments,
         prog="bodyloop",
         description=f"3D bodies from photos and 2D keypoints. Version {__version__}.",
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )
     return command
 

@@ -23,6 +23,7 @@ from bodyloop.evidence.keypoint_files import KeypointFile, read_keypoints
 from bodyloop.evidence.photos import Photo, find_photos, photo_sizes, read_photo
 from bodyloop.fit import Fits
 from bodyloop.geometry import Camera
+from bodyloop.writing import make_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,7 +166,7 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
     if not found.paths:
         raise InputError("no photo to work on: " + ("; ".join(found.errors) or "name some, or a folder"))
     known = read_keypoints(job.keypoints, photo_sizes(found.paths)) if job.keypoints else None
-    _make_folder(job.out)
+    make_folder(job.out)
     if known:
         summary.notes += [f"{job.keypoints}: left out {line}" for line in _some_lines(known.skipped)]
     summary.results = [PhotoResult(path, folder) for path, folder in _folders(found.paths, job.out, job.flat)]
@@ -266,7 +267,7 @@ def write_results(
     """
     from bodyloop.view import overlay, save_glb, save_npz, save_obj, save_ply, save_png, side_view
 
-    _make_folder(folder)
+    make_folder(folder)
     names = [f"person_{label}" for label in fits.evidence.labels]
     if pictures:
         save_png(folder / "overlay.png", overlay(photo.pixels, body, fits.bodies, fits.camera, fits.evidence))
@@ -376,15 +377,6 @@ def _folders(photos: list[Path], out: Path, flat: bool) -> Iterator[tuple[Path, 
             name = f"{path.stem}_{n}"
         taken.add(name)
         yield path, out / name
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be made ({error.strerror}); give a folder that can be written to with -o"
-        ) from None
 
 
 @contextmanager

@@ -1,6 +1,10 @@
-"""What the commands print: progress bar, tables, summary."""
+"""What the commands print: progress, tables, summary."""
 
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -16,6 +20,13 @@ from rich.table import Table
 
 from bodyloop.errors import InputError
 from bodyloop.photos import PhotoJob, Summary, fit_photos
+from bodyloop.writing import make_folder
+
+if TYPE_CHECKING:
+    from bodyloop.evaluate.claims import Claim
+    from bodyloop.evaluate.tables import Table as PaperTable
+    from bodyloop.prior_jobs import SampleJob, TrainJob
+    from bodyloop.reproduce import ReproduceJob
 
 MOST_ROWS = 40
 """People in the table; of more, only those who are not to be trusted are listed."""
@@ -115,10 +126,7 @@ def run_demo(out: Path) -> int:
         raise InputError("the demo's photo comes with scikit-image: pip install 'bodyloop[demo]'") from None
     from bodyloop.view import save_png
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); give another folder with -o") from None
+    make_folder(out)
     save_png(out / "photo.png", data.astronaut())
     job = PhotoJob((str(out / "photo.png"),), out, flat=True)
     status = run_photo_job(job)
@@ -126,3 +134,87 @@ def run_demo(out: Path) -> int:
         if (out / name).exists():
             print(f"  {out / name}")
     return status
+
+
+@contextmanager
+def _told_with_time() -> Iterator[Callable[[str], None]]:
+    """A function that prints a line with the time since the beginning; a spinner turns meanwhile."""
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    began = time.time()
+
+    def tell(text: str) -> None:
+        console.print(f"[{time.time() - began:5.0f} s] {printable(text)}")
+
+    with console.status("working") if console.is_terminal else nullcontext():
+        yield tell
+
+
+def run_prior_training(job: "TrainJob") -> int:
+    """Train a prior, then print its model card and where the files are."""
+    from bodyloop.prior_jobs import train_prior
+
+    with _told_with_time() as tell:
+        trained = train_prior(job, tell)
+    print(trained.card)
+    _print_files(trained.files)
+    return 0
+
+
+def run_prior_sampling(job: "SampleJob") -> int:
+    """Picture samples of a prior, then print where the files are."""
+    from bodyloop.prior_jobs import sample_prior
+
+    with _told_with_time() as tell:
+        files = sample_prior(job, tell)
+    _print_files(files)
+    return 0
+
+
+def run_reproduction(job: "ReproduceJob") -> int:
+    """Measure a paper's table, then print it with its claims and where the files are."""
+    from bodyloop.reproduce import reproduce
+
+    with _told_with_time() as tell:
+        found = reproduce(job, tell)
+    console = Console(markup=False, highlight=False, emoji=False)
+    print_paper_table(found.table, console)
+    print_claims(found.claims, console)
+    _print_files(found.files)
+    return 0
+
+
+def print_paper_table(table: "PaperTable", console: Console) -> None:
+    """The paper's figures beside ours; measures that neither has are left out."""
+    from bodyloop.evaluate.tables import NOT_YET, TITLES, figure, text_of
+
+    shown = _table(table.title)
+    shown.add_column("", overflow="fold", min_width=20)
+    columns = table.columns()
+    for measure, whose in columns:
+        name, _, unit = TITLES[measure].rpartition(" ")
+        style = "bold" if whose == "ours" else ""
+        shown.add_column(f"{name}\n{unit}\n{whose}", justify="right", no_wrap=True, style=style)
+    for row in table.rows:
+        cells = [
+            "-" if whose == "ours" and row.ours is None else text_of(measure, figure(row, measure, whose))
+            for measure, whose in columns
+        ]
+        shown.add_row(printable(row.name), *cells)
+    console.print(shown)
+    if any(row.ours is None for row in table.rows):
+        console.print(f"-: {NOT_YET}")
+    for note in table.notes:
+        console.print(printable(note))
+
+
+def print_claims(claims: Sequence["Claim"], console: Console) -> None:
+    """A line for each finding: whether it holds, what it says, its figures."""
+    for claim in claims:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in claim.our_values.items())
+        verdict = "holds" if claim.holds else "DOES NOT HOLD"
+        console.print(printable(f"{verdict}: {claim.statement} Ours: {f'{figures} {claim.unit}'.rstrip()}."))
+
+
+def _print_files(files: Sequence[Path]) -> None:
+    for path in files:
+        print(f"  {printable(str(path))}")

@@ -1,5 +1,4 @@
 import dataclasses
-import os
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import trimesh
 from bodyloop.body import Bodies
 from bodyloop.errors import InputError
 from bodyloop.geometry import Camera
-from bodyloop.view.export import load_npz, save_glb, save_npz, save_obj, save_ply, write_atomic
+from bodyloop.view.export import load_npz, save_glb, save_npz, save_obj, save_ply
 
 CAMERA = Camera.from_focal(500, 640, 480)
 
@@ -147,17 +146,3 @@ def test_unwritable_places_are_named_and_leave_nothing(tmp_path, ball, name):
         with pytest.raises(InputError, match="cannot be written"):
             save(tmp_path / name)
     assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "a.bin"
-    write_atomic(path, b"old")
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(InputError, match="No space left"):
-        write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]

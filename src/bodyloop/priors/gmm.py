@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bodyloop.geometry import axis_angle_to_rotmat
 from bodyloop.priors.prior import PosePrior
+from bodyloop.priors.representation import to_rotations
 
 MixtureForm = Literal["nearest", "sum"]
 
@@ -97,7 +97,19 @@ class GaussianMixture(PosePrior):
     def middle(self) -> Tensor:
         """The mean pose (23, 3, 3)."""
         mean = (self.log_weights.exp()[:, None] * self.means).sum(0)
-        return axis_angle_to_rotmat(mean.unflatten(0, (-1, 3)))
+        return to_rotations(mean, "axis_angle")
+
+    def sample_coordinates(self, count: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """Draws (count, D): components by weight, around each mean with `temperature` times its spread."""
+        chosen = torch.multinomial(self.log_weights.exp(), count, True, generator=generator)
+        noise = torch.randn(count, self.means.shape[1], 1, generator=generator, dtype=self.means.dtype)
+        # With P = L L^T, L^-T noise has the covariance P^-1.
+        spread = torch.linalg.solve_triangular(self.factors[chosen].mT, noise, upper=True)
+        return self.means[chosen] + temperature * spread[..., 0]
+
+    def sample(self, count: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """Body poses (count, 23, 3, 3); arguments as for `sample_coordinates`."""
+        return to_rotations(self.sample_coordinates(count, generator, temperature), "axis_angle")
 
     def to(self, *args: Any) -> "GaussianMixture":
         """The same mixture on another device or in another precision."""

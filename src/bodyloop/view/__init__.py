@@ -3,6 +3,7 @@
 from bodyloop.view.draw import contact_sheet, draw_keypoints
 from bodyloop.view.export import SavedBodies, load_npz, save_glb, save_npz, save_obj, save_ply, save_png
 from bodyloop.view.overlay import overlay, side_view
+from bodyloop.view.pose_sheet import pose_sheet
 
 __all__ = [
     "SavedBodies",
@@ -10,6 +11,7 @@ __all__ = [
     "draw_keypoints",
     "load_npz",
     "overlay",
+    "pose_sheet",
     "save_glb",
     "save_npz",
     "save_obj",

@@ -6,8 +6,6 @@ for viewers and modelling programs, which have y up and look along -z (glTF pres
 """
 
 import io
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from bodyloop.errors import InputError
 from bodyloop.geometry import Camera
 from bodyloop.raster import vertex_normals
 from bodyloop.view.render import person_colors
+from bodyloop.writing import write_atomic
 
 CAMERA_TO_VIEWER = np.array([1.0, -1.0, -1.0], np.float32)
 """OpenCV's axes to y up, z towards the viewer: a half turn about x."""
@@ -220,31 +219,6 @@ def save_png(path: str | Path, pixels: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="png", compress_level=3)
     write_atomic(path, buffer.getvalue())
-
-
-def write_atomic(path: str | Path, data: bytes) -> None:
-    """Write a file that is either the old one or complete, whatever happens meanwhile.
-
-    Raises:
-        InputError: if the folder is missing or cannot be written to.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are private
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); give a file name in an existing folder that "
-            "you may write to"
-        ) from None
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -11,9 +11,7 @@ from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera
 from bodyloop.view.draw import draw_keypoints
 from bodyloop.view.render import Mesh, paint, person_colors
-
-BACKGROUND = (0.95, 0.955, 0.965)
-GROUND = (0.78, 0.79, 0.81)
+from bodyloop.view.stage import empty, ground
 
 
 def overlay(
@@ -72,8 +70,7 @@ def side_view(
         (height, width, 3) uint8.
     """
     width, height = size
-    canvas = np.empty((height, width, 3), np.uint8)
-    canvas[:] = np.asarray(BACKGROUND) * 255
+    canvas = empty(width, height)
     vertices, colors = _people(body, bodies)
     if not vertices.numel():
         return canvas
@@ -85,7 +82,7 @@ def side_view(
     turned = (vertices - middle) @ turn.T
     camera, distance = _frame(turned.flatten(0, 1), width, height)
     turned = turned + torch.tensor([0.0, 0.0, distance])
-    mesh = Mesh.people(turned, body.faces.cpu(), colors) + _ground(turned.flatten(0, 1))
+    mesh = Mesh.people(turned, body.faces.cpu(), colors) + ground(turned.flatten(0, 1))
     paint(canvas, mesh, camera)
     return canvas
 
@@ -119,17 +116,3 @@ def _frame(points: Tensor, width: int, height: int) -> tuple[Camera, float]:
     nearest = distance - float(half[2])
     focal = 0.9 * nearest * min((width - 1) / 2 / float(half[0]), (height - 1) / 2 / float(half[1]))
     return Camera.from_focal(focal, width, height), distance
-
-
-def _ground(points: Tensor, segments: int = 64) -> Mesh:
-    """A disc under the points (V, 3), fading into the background towards its rim."""
-    low, high = points.amin(0), points.amax(0)
-    middle = torch.stack([(low[0] + high[0]) / 2, high[1], (low[2] + high[2]) / 2])
-    radius = 0.75 * float((high - low)[[0, 2]].max().clamp_min(0.8))
-    angle = torch.arange(segments) * (2 * math.pi / segments)
-    spokes = torch.stack([angle.cos(), torch.zeros(segments), angle.sin()], -1)
-    vertices = torch.cat([middle[None], middle + radius * spokes])
-    i = torch.arange(segments)
-    faces = torch.stack([torch.zeros_like(i), 1 + i, 1 + (i + 1) % segments], -1)
-    rim = torch.tensor(BACKGROUND).expand(segments, 3)
-    return Mesh(vertices, faces, torch.cat([torch.tensor([GROUND]), rim]))

@@ -1,0 +1,92 @@
+"""A paper's table, its figures beside ours."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one method; None where it was not.
+
+    Attributes:
+        mpjpe_mm: mean joint error after root alignment.
+        mpvpe_mm: mean vertex error after root alignment.
+        pa_mpjpe_mm: mean joint error after similarity alignment.
+        ms_per_frame: wall-clock time.
+        failures: share of frames that failed, 0 to 1.
+    """
+
+    mpjpe_mm: float | None = None
+    mpvpe_mm: float | None = None
+    pa_mpjpe_mm: float | None = None
+    ms_per_frame: float | None = None
+    failures: float | None = None
+
+
+TITLES: dict[str, str] = {
+    "mpjpe_mm": "MPJPE mm",
+    "mpvpe_mm": "MPVPE mm",
+    "pa_mpjpe_mm": "PA-MPJPE mm",
+    "ms_per_frame": "ms a frame",
+    "failures": "failures %",
+}
+"""Column titles of `Figures`, in order."""
+
+NOT_YET = "not available yet"
+"""What is shown for a row that we cannot measure yet."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method.
+
+    Attributes:
+        name: as short as it can be told apart: "flow z, 6D, KA".
+        paper: the paper's figures, None where it has no such row.
+        ours: None where it is not available yet.
+    """
+
+    name: str
+    paper: Figures | None
+    ours: Figures | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a paper with our figures.
+
+    Attributes:
+        title: "Zanfir et al. 2020, table 1".
+        rows: in the paper's order.
+        notes: what one should know to read it, a sentence each: on what ours was measured, how weights were chosen.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    def columns(self) -> list[tuple[str, str]]:
+        """(measure, "paper" or "ours") of every column in which some row has a figure."""
+        return [
+            (field.name, whose)
+            for field in fields(Figures)
+            for whose in ("paper", "ours")
+            if any(figure(row, field.name, whose) is not None for row in self.rows)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists, dicts and numbers, named as the attributes are."""
+        return {**asdict(self), "rows": [asdict(row) for row in self.rows], "notes": list(self.notes)}
+
+
+def figure(row: Row, measure: str, whose: str) -> float | None:
+    """One figure of a row: a measure of `Figures`, "paper" or "ours"."""
+    figures: Figures | None = getattr(row, whose)
+    return None if figures is None else getattr(figures, measure)
+
+
+def text_of(measure: str, value: float | None) -> str:
+    """A figure as a table shows it, empty for None; failures are shown in percent."""
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if measure == "failures" else f"{value:.1f}"

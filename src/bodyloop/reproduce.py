@@ -1,0 +1,120 @@
+"""Tables of the papers, measured again: what ``bodyloop reproduce`` does."""
+
+import datetime
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from bodyloop import __version__
+from bodyloop.errors import InputError
+from bodyloop.evaluate.claims import Claim, Ledger
+from bodyloop.evaluate.tables import Table
+from bodyloop.view.bar_plot import require_plots, save_bar_plot
+from bodyloop.writing import make_folder, write_atomic
+
+TableName = Literal["zanfir-table1"]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ReproduceJob:
+    """Measure a paper's table again.
+
+    Attributes:
+        table: which, one of `TABLES`.
+        mocap: folder that holds ``cmu/bvh`` and ``cmu/npz_deepmimic``, or one of them.
+        out: folder for TABLE.json and TABLE.png.
+        cache: folder for the converted clips, so that the next run need not convert them.
+        count: frames of the test subjects.
+        seed: of all random draws.
+        quick: a small run that shows that all works; its figures say little.
+        docs: folder of the claims ledger; nothing is recorded if None.
+    """
+
+    table: TableName
+    mocap: Path
+    out: Path
+    cache: Path | None = None
+    count: int = 500
+    seed: int = 0
+    quick: bool = False
+    docs: Path | None = None
+
+    def command(self) -> str:
+        """What to type for the same figures; DATA and FOLDER stand for the user's folders."""
+        count = "" if self.count == ReproduceJob.count else f" --count {self.count}"
+        seed = "" if self.seed == ReproduceJob.seed else f" --seed {self.seed}"
+        quick = " --quick" if self.quick else ""
+        return f"bodyloop reproduce {self.table} --mocap DATA -o FOLDER{count}{seed}{quick}"
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """What was measured.
+
+    Attributes:
+        table: the paper's figures beside ours.
+        claims: the paper's findings, judged.
+        files: what was written.
+    """
+
+    table: Table
+    claims: tuple[Claim, ...]
+    files: tuple[Path, ...]
+
+
+def _zanfir_table1(job: ReproduceJob, tell: Tell) -> tuple[Table, list[Claim]]:
+    from bodyloop.evaluate.zanfir import table1
+
+    return table1(job.mocap, job.cache, job.count, job.seed, job.quick, tell)
+
+
+TABLES: dict[str, Callable[[ReproduceJob, Tell], tuple[Table, list[Claim]]]] = {
+    "zanfir-table1": _zanfir_table1,
+}
+"""How each table is measured. The claims' command and date are filled in afterwards, from the job."""
+
+
+def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
+    """Measure a table, write it as JSON and as a bar plot, and record its claims if a ledger is named.
+
+    What would spoil the results is looked for before anything is measured.
+
+    Args:
+        job: what to do.
+        tell: called with a line whenever there is something to say.
+
+    Raises:
+        InputError: no usable motion capture, no matplotlib, places that cannot be written to, no ledger.
+    """
+    if job.table not in TABLES:
+        raise InputError(f"no table is called {job.table!r}; expected one of {', '.join(TABLES)}")
+    if job.count < 1:
+        raise InputError(f"--count: expected at least 1 frame, got {job.count}")
+    if job.quick and job.docs is not None:
+        raise InputError("--docs: a quick run is no evidence for the ledger; leave out --quick or --docs")
+    require_plots()
+    if job.docs is not None:
+        Ledger.read(job.docs)
+    make_folder(job.out)
+    began = time.time()
+    table, found = TABLES[job.table](job, tell)
+    tell(f"measured in {time.time() - began:.0f} s")
+    command, date = job.command(), datetime.date.today().isoformat()
+    claims = tuple(replace(claim, command=command, date=date) for claim in found)
+    files = [job.out / f"{job.table}.json", job.out / f"{job.table}.png"]
+    run = {"command": command, "date": date, "version": __version__, "seed": job.seed, "count": job.count}
+    described = {
+        **table.to_json(),
+        "claims": [asdict(claim) for claim in claims],
+        "run": {**run, "quick": job.quick},
+    }
+    write_atomic(files[0], (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
+    save_bar_plot(files[1], table)
+    if job.docs is not None:
+        Ledger.read(job.docs).record(claims)  # read anew: another run may have recorded meanwhile
+        files += [job.docs / "claims.json", job.docs / "claims.md"]
+    return Reproduced(table, claims, tuple(files))
