@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bodyloop import __version__
 from bodyloop.body import builtin_body
@@ -19,17 +19,28 @@ from bodyloop.data.poses import PoseSet
 from bodyloop.data.splits import SplitName, data_lines, read_poses
 from bodyloop.errors import InputError
 from bodyloop.priors import load_prior
+from bodyloop.priors.adversarial import Adversarial
+from bodyloop.priors.flow import Flow
 from bodyloop.priors.gmm import GaussianMixture
 from bodyloop.priors.prior import LatentPrior
 from bodyloop.priors.representation import to_coordinates, to_rotations
+from bodyloop.priors.vae import Vae
+from bodyloop.train.adversarial import AdversarialConfig, adversarial_separation, train_adversarial
 from bodyloop.train.cards import card_text, settings_text
+from bodyloop.train.flow import FlowConfig, pose_numbers, thickened, train_flow
 from bodyloop.train.gmm import GmmConfig, train_gmm
+from bodyloop.train.limits import LimitsConfig, train_limits
+from bodyloop.train.vae import VaeConfig, spread_vertices, train_vae, vae_error
 from bodyloop.writing import make_folder, write_atomic
 
 KindName = Literal["gmm", "flow", "vae", "adversarial", "limits"]
 PriorName = Literal["gmm", "flow", "flow-aa", "vae", "adversarial", "limits"]
 Tell = Callable[[str], None]
 
+LIGHT = (20,)
+"""Hidden width of the light flow's couplings: with 4 steps about 93,000 numbers, as in the paper."""
+AA_NOISE = 0.1
+"""Radians of noise for flows over axis-angle poses."""
 INTERPOLATED = 9  # bodies in the row between two latents
 MOST_SAMPLES = 400  # in one picture
 
@@ -103,6 +114,57 @@ def with_job(config: Any, job: TrainJob) -> Any:
     return replace(config, seed=job.seed, **({} if job.steps is None else {"steps": job.steps}))
 
 
+def _flow_config(job: TrainJob) -> FlowConfig:
+    """The flow that a job's representation and variant mean; of axis-angle poses the noise is that of `AA_NOISE`."""
+    config = with_job(FlowConfig(), job)
+    if job.representation == "axis_angle":
+        config = replace(config, representation="axis_angle", noise=AA_NOISE)
+    if job.variant == "light":
+        return replace(config, hidden=LIGHT)
+    return replace(config, kind="prelu", hidden=()) if job.variant == "prelu" else config
+
+
+def _parameters(network: nn.Module) -> str:
+    return f"Numbers: {sum(p.numel() for p in network.parameters()):,}"
+
+
+def _flow_metrics(prior: Flow, splits: dict[SplitName, PoseSet]) -> list[str]:
+    """Size, and the likelihood of poses with the training's noise, in which the flow's is a proper density."""
+    noise = AA_NOISE if prior.representation == "axis_angle" else FlowConfig().noise
+    generator = torch.Generator().manual_seed(0)
+    means = {}
+    for name, poses in splits.items():
+        numbers = thickened(pose_numbers(poses.pose, prior.representation), noise, generator)
+        means[name] = float(prior.log_prob_at(numbers).mean())
+    shown = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
+    return [
+        f"{_parameters(prior)}.",
+        f"Mean log-likelihood in nats with the training's noise (sigma {noise:g}): {shown}.",
+    ]
+
+
+def _vae_metrics(prior: Vae, splits: dict[SplitName, PoseSet]) -> list[str]:
+    """Sizes, reconstruction and divergence."""
+    body = builtin_body()
+    points = spread_vertices(body, VaeConfig().vertices)
+    found = {name: vae_error(prior, poses.pose, body, points) for name, poses in splits.items()}
+    shown = ", ".join(f"{name} {error:.1f} mm and {nats:.1f} nats" for name, (error, nats) in found.items())
+    return [
+        f"{_parameters(prior)}; decoder alone: {_parameters(prior.decoder).split()[-1]}.",
+        f"Mean vertex distance after encoding and decoding, and divergence from the unit Gaussian: {shown}.",
+    ]
+
+
+def _adversarial_metrics(prior: Adversarial, splits: dict[SplitName, PoseSet]) -> list[str]:
+    """Size and separation."""
+    found = {
+        name: adversarial_separation(prior, body_rotations(poses.pose), AdversarialConfig())
+        for name, poses in splits.items()
+    }
+    shown = ", ".join(f"{name} {share:.1%}" for name, share in found.items())
+    return [f"{_parameters(prior)}.", f"Pairs in which a false pose has the higher energy: {shown}."]
+
+
 KINDS: dict[str, Kind] = {
     "gmm": Kind(
         title="Mixture pose prior",
@@ -112,6 +174,38 @@ KINDS: dict[str, Kind] = {
         train=lambda poses, validation, config, report, checkpoint: train_gmm(
             poses, validation, config, report
         ),
+    ),
+    "flow": Kind(
+        title="Flow pose prior",
+        text="Normalizing flow over the body pose (Zanfir et al. 2020, section 2.1): steps of a trainable full linear "
+        "layer and a Real-NVP coupling or parametric ReLU, by maximum likelihood. Energies are -log p.",
+        config=_flow_config,
+        train=train_flow,
+        more_metrics=_flow_metrics,
+    ),
+    "vae": Kind(
+        title="VPoser pose prior",
+        text="Variational autoencoder of the body pose (Pavlakos et al. 2019): 32 latents, 6D decoder, reconstruction "
+        "on the mesh. Energies are half the squared norm of the posterior's mean.",
+        config=lambda job: with_job(VaeConfig(), job),
+        train=lambda poses, validation, config, report, checkpoint: train_vae(
+            poses, validation, builtin_body(), config, report, checkpoint
+        ),
+        more_metrics=_vae_metrics,
+    ),
+    "adversarial": Kind(
+        title="Adversarial pose prior",
+        text="Discriminators of each joint and of the whole pose on rotation matrices (Kanazawa et al. 2018), against "
+        "disturbed, shuffled and random poses. Energies are the squared distances of the scores from 1, summed.",
+        config=lambda job: with_job(AdversarialConfig(), job),
+        train=train_adversarial,
+        more_metrics=_adversarial_metrics,
+    ),
+    "limits": Kind(
+        title="Joint limits",
+        text="Ranges of the 69 axis-angle numbers of the body pose, with a soft edge.",
+        config=lambda job: with_job(LimitsConfig(), job),
+        train=train_limits,
     ),
 }
 """What can be trained."""

@@ -14,6 +14,7 @@ class Figures:
         pa_mpjpe_mm: mean joint error after similarity alignment.
         ms_per_frame: wall-clock time.
         failures: share of frames that failed, 0 to 1.
+        auc: how well the energy tells real poses from impossible ones, 0.5 to 1.
     """
 
     mpjpe_mm: float | None = None
@@ -21,6 +22,7 @@ class Figures:
     pa_mpjpe_mm: float | None = None
     ms_per_frame: float | None = None
     failures: float | None = None
+    auc: float | None = None
 
 
 TITLES: dict[str, str] = {
@@ -29,6 +31,7 @@ TITLES: dict[str, str] = {
     "pa_mpjpe_mm": "PA-MPJPE mm",
     "ms_per_frame": "ms a frame",
     "failures": "failures %",
+    "auc": "AUC",
 }
 """Column titles of `Figures`, in order."""
 
@@ -89,4 +92,6 @@ def text_of(measure: str, value: float | None) -> str:
     """A figure as a table shows it, empty for None; failures are shown in percent."""
     if value is None:
         return ""
+    if measure == "auc":
+        return f"{value:.3f}"
     return f"{100 * value:.1f}" if measure == "failures" else f"{value:.1f}"

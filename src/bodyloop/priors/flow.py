@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bodyloop.priors.network_files import read_network, save_network
 from bodyloop.priors.prior import LatentPrior, NetworkPrior, latent_energy
 from bodyloop.priors.representation import SIZES, Representation
 
@@ -226,15 +225,15 @@ class Flow(NetworkPrior, LatentPrior):
             "kind": self.kind,
             "size": str(self.latent_size),
         }
-        save_file({k: v.half().contiguous() for k, v in self.state_dict().items()}, str(path), sizes)
+        save_network(self, path, sizes)
 
     @classmethod
     def load(cls, path: str | Path) -> "Flow":
         """Read what `save` wrote; weights are frozen, in single precision."""
-        with safe_open(str(path), "pt") as stored:
-            sizes = stored.metadata()
-            tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+        sizes, state = read_network(path)
         hidden = tuple(int(h) for h in sizes["hidden"].split(",") if h)
-        flow = cls(sizes["representation"], int(sizes["steps"]), hidden, sizes["kind"], int(sizes["size"]))
-        flow.load_state_dict(tensors)
+        representation: Representation = sizes["representation"]  # type: ignore[assignment]
+        kind: StepKind = sizes["kind"]  # type: ignore[assignment]
+        flow = cls(representation, int(sizes["steps"]), hidden, kind, int(sizes["size"]))
+        flow.load_state_dict(state)
         return flow.eval().requires_grad_(False)

@@ -13,6 +13,10 @@ HOMES = {
     "gmm": "gmm.GaussianMixture",
     "flow": "flow.Flow",
     "flow-aa": "flow.Flow",
+    "flow-light": "flow.Flow",
+    "vae": "vae.Vae",
+    "adversarial": "adversarial.Adversarial",
+    "limits": "limits.JointLimits",
 }
 """Name of each prior, and the class under `bodyloop.priors` whose ``load`` reads its weights."""
 

@@ -37,10 +37,10 @@ class FlowConfig:
 
     representation: Representation = "rot6d"
     depth: int = 4
-    hidden: tuple[int, ...] = (20,)
+    hidden: tuple[int, ...] = (64,)
     kind: StepKind = "nvp"
     noise: float = 0.05
-    steps: int = 6000
+    steps: int = 5000
     batch: int = 1024
     rate: float = 2e-3
     seed: int = 0
@@ -99,7 +99,7 @@ def train_flow(
             rate = (step - first) / (time.time() - began)
             report(
                 f"step {step}/{config.steps}  {rate:.1f} steps/s  log-likelihood in nats: "
-                f"train {-float(loss):.2f}  validation {held_out:.2f}"
+                f"train {-float(loss.detach()):.2f}  validation {held_out:.2f}"
             )
             state.keep(parts, generator, step)
     state.done()

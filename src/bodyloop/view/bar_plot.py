@@ -1,6 +1,7 @@
 """A paper's table as bars, its figures beside ours."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,14 @@ def require_plots() -> None:
 def save_bar_plot(path: str | Path, table: Table) -> None:
     """PNG with a panel for every measure that both the paper and we have, and a pair of bars for every row.
 
+    Rows that the paper does not have are left out, unless there are no others.
+
     Raises:
         InputError: without matplotlib, or if the file cannot be written.
     """
     require_plots()
+    rows = tuple(row for row in table.rows if row.paper is not None)
+    table = replace(table, rows=rows or table.rows)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
