@@ -42,8 +42,6 @@ POSE_WEIGHTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SHAPE_WEIGHTS = (1.0, 2.0, 4.0)
 """Weights, before squaring, that the search tries: all of the prior at the middle one of the shape, then the other
 two of the shape at the best of the prior."""
-STEPS = 15
-"""Most iterations of the second-order solver; later ones change neither energy nor error much."""
 TUNING_FRAMES = 100
 MISSING, NOISE = 0.3, 0.03
 """Robustness: share of joints that are missing; noise as a share of the box's longer side."""
@@ -129,7 +127,7 @@ def fitted(task: Task, body: BodyModel) -> Bodies:
         Start(str(i), bodies)
         for i, bodies in enumerate(mean_pose_starts(body, start, people.evidence, people.camera))
     ]
-    config = FitConfig(weights=task.weights, steps=STEPS, backend=method.backend, space=method.space)
+    config = FitConfig(weights=task.weights, backend=method.backend, space=method.space)
     return Fitter(body, prior, config)(people.evidence, people.camera, starts).bodies
 
 

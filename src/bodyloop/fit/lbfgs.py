@@ -106,6 +106,14 @@ class _Memory:
     def select(self, keep: Tensor) -> None:
         self.s, self.y = self.s[:, keep], self.y[:, keep]
 
+    def forget(self, who: Tensor) -> None:
+        """Start anew, for some people (B,)."""
+        self.s, self.y = (torch.where(who[None, :, None], 0.0, x) for x in (self.s, self.y))
+
+    def empty(self) -> Tensor:
+        """(B,) who remembers nothing."""
+        return (self.s[0] == 0).all(1)
+
     def add(self, s: Tensor, y: Tensor, good: Tensor) -> None:
         """Remember, for those people whose curvature is positive."""
         good = good & ((s * y).sum(1) > 1e-10 * y.square().sum(1).clamp_min(1e-30))
@@ -154,11 +162,14 @@ def _minimise(people: _People, x: Tensor, steps: int) -> tuple[Tensor, Tensor, T
         fall = torch.where(uphill, -gradient.norm(dim=1), fall)
         step, moved = _search(people, x, energy, direction, fall)
         new_energy, new_gradient = people.slope(x + step)
+        hopeless = ~moved & memory.empty()
+        memory.forget(~moved)  # a stale memory may point uphill: once more along the gradient
         memory.add(step, new_gradient - gradient, moved)
-        calm = torch.where(energy - new_energy < SMALL * energy.abs().clamp_min(1.0), calm + 1, 0)
+        small = energy - new_energy < SMALL * energy.abs().clamp_min(1.0)
+        calm = torch.where(small & moved, calm + 1, torch.where(moved, 0, calm))
         x, energy, gradient = x + step, new_energy, new_gradient
         found[alive], result[alive] = x, energy
-        keep = moved & (calm < PATIENCE)
+        keep = ~hopeless & (calm < PATIENCE)
     return found, result, used
 
 
