@@ -291,6 +291,7 @@ def scores_of(fits: Fits) -> "dict[str, np.ndarray | Tensor]":
         "error_px": fits.error_px,
         "error_box": fits.error_box,
         "keypoints_seen": fits.seen,
+        "keypoint_noise": fits.noise,
         "trusted": fits.trusted,
         "start": np.array(fits.start),
         "doubts": np.array(["; ".join(d) for d in fits.doubts]),

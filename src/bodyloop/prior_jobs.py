@@ -41,6 +41,8 @@ LIGHT = (20,)
 """Hidden width of the light flow's couplings: with 4 steps about 93,000 numbers, as in the paper."""
 AA_NOISE = 0.1
 """Radians of noise for flows over axis-angle poses."""
+PRELU_RATE = 5e-4
+"""Learning rate of flows with parametric ReLUs, which lose at the usual one what the whitening gave them."""
 INTERPOLATED = 9  # bodies in the row between two latents
 MOST_SAMPLES = 400  # in one picture
 
@@ -121,7 +123,9 @@ def _flow_config(job: TrainJob) -> FlowConfig:
         config = replace(config, representation="axis_angle", noise=AA_NOISE)
     if job.variant == "light":
         return replace(config, hidden=LIGHT)
-    return replace(config, kind="prelu", hidden=()) if job.variant == "prelu" else config
+    if job.variant == "prelu":
+        return replace(config, kind="prelu", hidden=(), rate=PRELU_RATE)
+    return config
 
 
 def _parameters(network: nn.Module) -> str:

@@ -42,14 +42,17 @@ def test_usual_poses_are_recovered(body: BodyModel, skeleton: Skeleton):
 
 def test_more_starts_never_end_higher(body: BodyModel):
     _, evidence = standing_people(body, COCO17)
-    one, both = (fit_people(evidence, CAMERA, starts=s) for s in (("lifter",), ("lifter", "mean")))
+    one, both = (
+        fit_people(evidence, CAMERA, config=FitConfig(rounds=0), starts=s)
+        for s in (("lifter",), ("lifter", "mean"))
+    )
     assert (both.energy <= one.energy * (1 + 1e-4)).all()
 
 
 def test_without_the_lifter_nothing_is_anchored(body: BodyModel):
     _, evidence = standing_people(body, COCO17)
     assert "anchor" not in fit_people(evidence, CAMERA, starts=("mean",)).terms
-    spin = FitConfig(weights=EnergyWeights())
+    spin = FitConfig(weights=EnergyWeights(), rounds=0)
     assert "anchor" not in fit_people(evidence, CAMERA, config=spin).terms
 
 

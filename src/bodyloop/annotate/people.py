@@ -1,8 +1,10 @@
 """The whole way from the evidence of some people to their bodies: starts, fit, scores."""
 
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 
 from bodyloop.body import BodyModel, builtin_body
 from bodyloop.evidence import Evidence
@@ -10,9 +12,11 @@ from bodyloop.fit import FitConfig, Fits, Fitter, Start, mean_pose_starts
 from bodyloop.fit.starts import YAWS
 from bodyloop.geometry import Camera
 from bodyloop.nets.lifter import default_lifter
+from bodyloop.priors import load_prior
 from bodyloop.priors.gmm import default_mixture
 
 StartKind = Literal["lifter", "mean"]
+PriorKind = Literal["gmm", "flow"]
 
 
 @torch.no_grad()
@@ -22,6 +26,7 @@ def fit_people(
     body: BodyModel | None = None,
     config: FitConfig | None = None,
     starts: tuple[StartKind, ...] = ("lifter", "mean"),
+    prior: PriorKind = "gmm",
 ) -> Fits:
     """Bodies of all people, from several starts each; the lowest energy wins.
 
@@ -32,14 +37,19 @@ def fit_people(
         config: weights, schedule and thresholds; the defaults if None.
         starts: "lifter" (a network's guess from the keypoints, which the fit also stays near), "mean" (the
             prior's mean pose in four orientations), or both.
+        prior: of the pose: "gmm", the mixture, or "flow": the best fit under the mixture is fitted on in the flow's
+            latent space, which takes many times as long.
 
     Raises:
-        ValueError: without starts, or with an unknown one.
+        ValueError: without starts, or with an unknown one or an unknown prior.
     """
+    if prior not in get_args(PriorKind):
+        raise ValueError(f"prior should be one of {', '.join(get_args(PriorKind))}, got {prior!r}")
     if unknown := [name for name in starts if name not in get_args(StartKind)]:
         raise ValueError(f"starts should be among {', '.join(get_args(StartKind))}, got {unknown}")
     body = builtin_body() if body is None else body
-    prior = default_mixture()
+    config = config or FitConfig()
+    mixture = default_mixture()
     chosen: list[Start] = []
     anchor = spread = None
     if "lifter" in starts:
@@ -48,7 +58,25 @@ def fit_people(
         anchor, spread = lifted.pose[:, 3:], lifter.spread
         chosen.append(Start("lifter", lifted, oriented=True))
     if "mean" in starts:
-        sets = mean_pose_starts(body, prior, evidence, camera)
+        sets = mean_pose_starts(body, mixture, evidence, camera)
         names = tuple(f"mean, {name}" for name in YAWS)
         chosen += [Start(name, bodies) for name, bodies in zip(names, sets, strict=True)]
-    return Fitter(body, prior, config or FitConfig(), spread)(evidence, camera, chosen, anchor)
+    fits = Fitter(body, mixture, config, spread)(evidence, camera, chosen, anchor)
+    return fits if prior == "gmm" else _in_the_flow(body, config, fits, anchor, spread)
+
+
+def _in_the_flow(
+    body: BodyModel, config: FitConfig, fits: Fits, anchor: Tensor | None, spread: Tensor | None
+) -> Fits:
+    """Fits under the mixture, fitted on in the latent space of the flow, which needs no bending term."""
+    config = replace(
+        config,
+        weights=replace(config.weights, bend=0.0),
+        matched=replace(config.matched, bend=0.0),
+        space="latent",
+        backend="auto" if config.backend == "compiled" else config.backend,
+    )
+    fitter = Fitter(body, load_prior("flow"), config, spread, judge=default_mixture())
+    noise = fits.noise if config.rounds else None
+    found = fitter(fits.evidence, fits.camera, [Start("", fits.bodies, oriented=True)], anchor, noise)
+    return replace(found, start=fits.start)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from bodyloop.data.motion import Motion
 from bodyloop.data.retarget import retarget
 from bodyloop.data.rigs import Rig
 from bodyloop.data.skeleton_clip import MotionFileError, read_arrays, subject_of, take
+from bodyloop.writing import make_folder, write_atomic
 
 SPLIT: dict[str, tuple[str, ...]] = {
     "train": ("01", "02", "05", "06", "07", "13", "14", "43", "49", "60", "127", "139", "140"),
@@ -187,26 +189,23 @@ def save_motions(path: str | Path, motions: list[Motion], mark: str = "") -> Non
     per clip length, name, subject, fps, gender, betas (C, 10), NaN where unknown.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
+    make_folder(path.parent)
     unknown = torch.full((10,), torch.nan)
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            pose=torch.cat([m.pose for m in motions] or [torch.zeros(0, 72)]).numpy(),
-            trans=torch.cat([m.trans for m in motions] or [torch.zeros(0, 3)]).numpy(),
-            good=torch.cat([m.good for m in motions] or [torch.zeros(0, dtype=torch.bool)]).numpy(),
-            length=np.array([len(m) for m in motions], dtype=np.int64),
-            name=np.array([m.name for m in motions], dtype=np.str_),
-            subject=np.array([m.subject for m in motions], dtype=np.str_),
-            fps=np.array([m.fps for m in motions], dtype=np.float64),
-            gender=np.array([m.gender for m in motions], dtype=np.str_),
-            betas=torch.stack(
-                [unknown if m.betas is None else m.betas for m in motions] or [unknown]
-            ).numpy(),
-            mark=np.array(mark),
-        )
-    partial.replace(path)
+    file = BytesIO()
+    np.savez(
+        file,
+        pose=torch.cat([m.pose for m in motions] or [torch.zeros(0, 72)]).numpy(),
+        trans=torch.cat([m.trans for m in motions] or [torch.zeros(0, 3)]).numpy(),
+        good=torch.cat([m.good for m in motions] or [torch.zeros(0, dtype=torch.bool)]).numpy(),
+        length=np.array([len(m) for m in motions], dtype=np.int64),
+        name=np.array([m.name for m in motions], dtype=np.str_),
+        subject=np.array([m.subject for m in motions], dtype=np.str_),
+        fps=np.array([m.fps for m in motions], dtype=np.float64),
+        gender=np.array([m.gender for m in motions], dtype=np.str_),
+        betas=torch.stack([unknown if m.betas is None else m.betas for m in motions] or [unknown]).numpy(),
+        mark=np.array(mark),
+    )
+    write_atomic(path, file.getvalue())
 
 
 def load_motions(path: str | Path) -> list[Motion]:

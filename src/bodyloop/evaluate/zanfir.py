@@ -127,7 +127,7 @@ def fitted(task: Task, body: BodyModel) -> Bodies:
         Start(str(i), bodies)
         for i, bodies in enumerate(mean_pose_starts(body, start, people.evidence, people.camera))
     ]
-    config = FitConfig(weights=task.weights, backend=method.backend, space=method.space)
+    config = FitConfig(weights=task.weights, rounds=0, backend=method.backend, space=method.space)
     return Fitter(body, prior, config)(people.evidence, people.camera, starts).bodies
 
 

@@ -1,12 +1,13 @@
 """Fitting: solvers, staged fitting, starts."""
 
 from bodyloop.fit.fitter import FitConfig, Fits, Fitter, Start
-from bodyloop.fit.problem import TUNED, EnergyWeights, FitProblem
+from bodyloop.fit.problem import MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import Stage
 from bodyloop.fit.solve import Solution, solve
 from bodyloop.fit.starts import mean_pose_starts
 
 __all__ = [
+    "MATCHED",
     "TUNED",
     "EnergyWeights",
     "FitConfig",

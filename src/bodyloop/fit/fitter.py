@@ -8,7 +8,8 @@ from torch import Tensor
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.evidence import Evidence
 from bodyloop.fit.energy import energy_terms, total_energy
-from bodyloop.fit.problem import CROP, TUNED, EnergyWeights, FitProblem
+from bodyloop.fit.noise import earned_weight, estimated_noise
+from bodyloop.fit.problem import CROP, MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import MIN_DEPTH, Stage
 from bodyloop.fit.solve import Backend, solve
 from bodyloop.fit.spaces import SpaceKind, pose_space
@@ -21,7 +22,10 @@ class FitConfig:
     """How people are fitted.
 
     Attributes:
-        weights: of the last stage's energy; `TUNED` by default, `EnergyWeights()` for SPIN's.
+        weights: of the energy; `TUNED` by default, `EnergyWeights()` for SPIN's (with ``rounds=0``).
+        rounds: how often the noise of each person's keypoints is then estimated (see `bodyloop.fit.noise`) and the
+            best start's body fitted on with the weights that fit the noise; 0 = never.
+        matched: weights of those rounds, for keypoints that are off by `bodyloop.fit.noise.REFERENCE`.
         orient_steps: most iterations of the first stage (orientation and translation, torso only).
         steps: most iterations of the last stage.
         backend: see `bodyloop.fit.solve.solve`.
@@ -34,6 +38,8 @@ class FitConfig:
     """
 
     weights: EnergyWeights = TUNED
+    rounds: int = 2
+    matched: EnergyWeights = MATCHED
     orient_steps: int = 8
     steps: int = 40
     backend: Backend = "auto"
@@ -43,10 +49,11 @@ class FitConfig:
     high_pose: float = 100.0
     high_beta: float = 3.0
 
-    def stages(self, oriented: bool) -> tuple[Stage, ...]:
-        """The schedule; a start that knows its orientation skips the first stage."""
-        last = Stage(True, self.weights, self.steps)
-        return (last,) if oriented else (Stage(False, self.weights, self.orient_steps), last)
+    def stages(self, oriented: bool, weights: EnergyWeights | None = None) -> tuple[Stage, ...]:
+        """The schedule, with `weights` or others; a start that knows its orientation skips the first stage."""
+        weights = weights or self.weights
+        last = Stage(True, weights, self.steps)
+        return (last,) if oriented else (Stage(False, weights, self.orient_steps), last)
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,13 @@ class Fits:
         bodies: N people in camera axes.
         camera: of each person (N, 2), or one for all.
         evidence: what was fitted.
-        energy: (N,) total energy, in squared pixels of a 224-pixel crop.
+        energy: (N,) total energy, in squared pixels of a 224-pixel crop, as weighted in the last round.
         terms: its weighted terms, each (N,).
         error_px: (N,) mean distance in image pixels between seen and reprojected keypoints, by confidence.
         error_box: (N,) the same as a fraction of the box's longer side.
         seen: (N,) number of keypoints used.
+        noise: (N,) standard deviation of the keypoints, as a share of the box, by which the last round weighted
+            them; NaN if nobody gave or estimated it.
         start: N names of the starts that won.
         doubts: N tuples of reasons not to trust the person; empty = trusted.
     """
@@ -89,6 +98,7 @@ class Fits:
     error_px: Tensor
     error_box: Tensor
     seen: Tensor
+    noise: Tensor
     start: tuple[str, ...]
     doubts: tuple[tuple[str, ...], ...]
 
@@ -99,6 +109,15 @@ class Fits:
     def trusted(self) -> Tensor:
         """(N,) bool."""
         return torch.tensor([not d for d in self.doubts], dtype=torch.bool, device=self.energy.device)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """N people on the way: bodies, the unknowns of their pose (N, Q), the names of the starts that won."""
+
+    bodies: Bodies
+    pose: Tensor
+    start: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,15 +140,22 @@ class Fitter:
     judge: PosePrior | None = None
 
     def __call__(
-        self, evidence: Evidence, camera: Camera, starts: list[Start], anchor: Tensor | None = None
+        self,
+        evidence: Evidence,
+        camera: Camera,
+        starts: list[Start],
+        anchor: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Fits:
-        """Fit all people from all starts; the lowest energy wins.
+        """Fit all people from all starts; the lowest energy wins, and is fitted on as `FitConfig.rounds` says.
 
         Args:
             evidence: N people.
             camera: one for all, or one a person.
             starts: at least one, each with N bodies.
             anchor: (N, 69) pose to stay near, as far as `EnergyWeights.anchor` says; see `anchor_scale`.
+            noise: (N,) standard deviation of the keypoints as a share of the box, if it is known; then all starts
+                are fitted with the weights for it, and nothing is estimated.
 
         Raises:
             ValueError: without starts.
@@ -142,7 +168,25 @@ class Fitter:
             scale = torch.ones(69) if self.anchor_scale is None else self.anchor_scale
             problem = replace(problem, anchor=anchor.to(like), anchor_scale=scale.to(like))
         ordered = [s for s in starts if not s.oriented] + [s for s in starts if s.oriented]
-        n, guessed = len(evidence), sum(not s.oriented for s in starts)
+        if noise is not None:
+            noise = noise.to(like)
+            known = problem.believed(earned_weight(noise))
+            found = self._best(known, ordered, self.config.matched)
+            return self._judged(known, evidence, camera, found, self.config.matched, noise)
+        weights, believed = self.config.weights, problem
+        found = self._best(problem, ordered, weights)
+        for _ in range(self.config.rounds):
+            _, error_box, _ = self._off(problem, evidence, camera, found.bodies)
+            noise = estimated_noise(error_box, (problem.weight > 0).sum(1))
+            weights, believed = self.config.matched, problem.believed(earned_weight(noise))
+            better = self._best(believed, [Start("", found.bodies, oriented=True)], weights)
+            found = replace(better, start=found.start)
+        return self._judged(believed, evidence, camera, found, weights, noise)
+
+    def _best(self, problem: FitProblem, starts: list[Start], weights: EnergyWeights) -> "_Found":
+        """The fit of lowest energy of each person; starts without an orientation come first."""
+        like = problem.target
+        n, guessed = len(problem), sum(not s.oriented for s in starts)
         people = torch.arange(n, device=like.device)
         solutions = [
             solve(
@@ -150,33 +194,24 @@ class Fitter:
                 problem[people.repeat(len(group))],
                 self.prior,
                 Bodies.cat([s.bodies.to(like) for s in group]),
-                self.config.stages(oriented),
+                self.config.stages(oriented, weights),
                 self.config.backend,
                 self.config.space,
             )
-            for oriented, group in ((False, ordered[:guessed]), (True, ordered[guessed:]))
+            for oriented, group in ((False, starts[:guessed]), (True, starts[guessed:]))
             if group
         ]
         energy = torch.cat([s.energy for s in solutions]).reshape(len(starts), n)
         best = energy.nan_to_num(torch.inf, posinf=torch.inf).argmin(0)
         bodies = Bodies.cat([s.bodies for s in solutions])[best * n + people]
         pose = torch.cat([s.pose for s in solutions])[best * n + people]
-        names = tuple(ordered[i].name for i in best.tolist())
-        return self._judged(problem, evidence, camera, bodies, pose, names)
+        return _Found(bodies, pose, tuple(starts[i].name for i in best.tolist()))
 
-    def _judged(
-        self,
-        problem: FitProblem,
-        evidence: Evidence,
-        camera: Camera,
-        bodies: Bodies,
-        pose: Tensor,
-        names: tuple[str, ...],
-    ) -> Fits:
-        """Scores and doubts of the chosen bodies and the unknowns of their pose."""
-        like, judge = problem.target, self.judge or self.prior
-        space = pose_space(self.prior, self.config.space).to(like)
-        terms = energy_terms(self.body, problem, space, self.config.weights, bodies, pose)
+    def _off(
+        self, problem: FitProblem, evidence: Evidence, camera: Camera, bodies: Bodies
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean reprojection error (N,) in image pixels and as a share of the box; depth (N,) of the nearest point."""
+        like = problem.target
         points = self.body.points(bodies, problem.points)
         pixels = camera.expand(len(evidence)).to(like).project(points)
         distance = (pixels - evidence.keypoints.to(like)).norm(dim=-1)
@@ -184,26 +219,42 @@ class Fitter:
         share = torch.where(used, evidence.confidence.to(like), 0.0)
         share = share / share.sum(1, keepdim=True).clamp_min(1e-9)
         error = torch.where(used, distance * share, 0.0).sum(1)
-        error_box = error * problem.scale / CROP
-        seen = used.sum(1)
+        return error, error * problem.scale / CROP, torch.where(used, points[..., 2], torch.inf).amin(1)
+
+    def _judged(
+        self,
+        problem: FitProblem,
+        evidence: Evidence,
+        camera: Camera,
+        found: "_Found",
+        weights: EnergyWeights,
+        noise: Tensor | None,
+    ) -> Fits:
+        """Scores and doubts of what was found, under the energy that it was found with."""
+        like, judge, bodies = problem.target, self.judge or self.prior, found.bodies
+        space = pose_space(self.prior, self.config.space).to(like)
+        terms = energy_terms(self.body, problem, space, weights, bodies, found.pose)
+        error, error_box, depth = self._off(problem, evidence, camera, bodies)
+        seen = (problem.weight > 0).sum(1)
         unusual = judge.to(like).energy(bodies.rotations[:, 1:])
-        depth = torch.where(used, points[..., 2], torch.inf).amin(1)
+        doubts = tuple(
+            self._doubts(
+                int(seen[i]), float(error_box[i]), float(unusual[i]), bodies.betas[i], float(depth[i])
+            )
+            for i in range(len(evidence))
+        )
         return Fits(
-            bodies,
-            camera,
-            evidence,
-            total_energy(terms),
-            terms,
-            error,
-            error_box,
-            seen,
-            names,
-            tuple(
-                self._doubts(
-                    int(seen[i]), float(error_box[i]), float(unusual[i]), bodies.betas[i], float(depth[i])
-                )
-                for i in range(len(evidence))
-            ),
+            bodies=bodies,
+            camera=camera,
+            evidence=evidence,
+            energy=total_energy(terms),
+            terms=terms,
+            error_px=error,
+            error_box=error_box,
+            seen=seen,
+            noise=torch.full_like(error, torch.nan) if noise is None else noise,
+            start=found.start,
+            doubts=doubts,
         )
 
     def _doubts(

@@ -14,7 +14,7 @@ terms does not depend on the image's resolution, and rho_sigma(x) = sigma^2 x^2 
 coordinate (Geman-McClure).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from bodyloop.body import BodyModel, BodyPoints
 from bodyloop.evidence import Evidence
+from bodyloop.fit.noise import REFERENCE
 from bodyloop.geometry import Camera
 
 CROP = 224.0
@@ -53,6 +54,14 @@ TUNED = EnergyWeights(bend=5.0, anchor=5.0)
 
 SPIN's bending term pushes straight limbs to bend (it charges 231 for an angle of zero), and its prior is all
 that speaks where the image is silent; here the lifter's pose speaks too."""
+
+_SIGMA = CROP * REFERENCE
+MATCHED = EnergyWeights(pose=_SIGMA, bend=3.0, shape=_SIGMA, anchor=_SIGMA)
+"""Weights for keypoints that are off by s = `REFERENCE`, in which the energy is 2 s^2 times minus the log posterior.
+
+That gives shape and anchor the weight s, and the prior sqrt(2) s if it alone spoke of the pose; as the anchor does
+too, each has half the say. The bending term is no probability; its weight is `TUNED`'s in proportion.
+`benchmarks/tune_weights.py` looks around these values on validation subjects: the optimum is flat."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,10 @@ class FitProblem:
         target = (evidence.keypoints - camera.center[:, None]) * scale[:, None, None]
         weight = evidence.confidence.square() * known
         return cls(points, target, weight, camera.focal * scale[:, None], scale)
+
+    def believed(self, factor: Tensor) -> "FitProblem":
+        """The same people with squared residuals that count `factor` (B,) times as much."""
+        return replace(self, weight=self.weight * factor[:, None])
 
     def to(self, *args: Any) -> "FitProblem":
         """The same problem on another device or in another precision."""
