@@ -4,8 +4,9 @@
 
 500 frames drawn with a fixed seed from the split's good frames, random cameras and shapes, COCO-17 and
 OpenPose-25 keypoints; exact, with 1 to 5 % noise (of the box's longer side), and with 30 % of them missing.
-Methods: the mean pose in four orientations, fitted with SPIN's weights and with ours; the lifter alone; the
-lifter as only start; the lifter and the mean pose as starts, which is what `bodyloop fit` does.
+Methods: the mean pose in four orientations, fitted with SPIN's weights and ours; the lifter alone, and fitted with
+SPIN's weights; the lifter and the mean pose as starts with one balance of the terms for all people, with the noise
+of each person's keypoints estimated, which is what `bodyloop fit` does, and with the flow as prior (`--prior flow`).
 """
 
 import argparse
@@ -21,7 +22,7 @@ from bodyloop.body import Bodies, BodyModel, builtin_body, get_skeleton
 from bodyloop.data.mocap import load_split
 from bodyloop.evaluate.heldout import HeldOut, draw_people, errors
 from bodyloop.evidence import Evidence
-from bodyloop.fit import TUNED, EnergyWeights, FitConfig
+from bodyloop.fit import EnergyWeights, FitConfig
 from bodyloop.geometry import Camera
 from bodyloop.nets.lifter import default_lifter
 
@@ -31,17 +32,19 @@ Method = Callable[[Evidence, Camera], Bodies]
 def methods(body: BodyModel) -> dict[str, Method]:
     """Name to method."""
 
-    def fit(starts: tuple[str, ...], weights: EnergyWeights) -> Method:
-        config = FitConfig(weights=weights)
-        return lambda evidence, camera: fit_people(evidence, camera, body, config, starts).bodies  # type: ignore[arg-type]
+    def fit(starts: tuple[str, ...], config: FitConfig, prior: str = "gmm") -> Method:
+        return lambda evidence, camera: fit_people(evidence, camera, body, config, starts, prior).bodies  # type: ignore[arg-type]
 
+    spin, one_balance, ours = FitConfig(weights=EnergyWeights(), rounds=0), FitConfig(rounds=0), FitConfig()
+    both = ("lifter", "mean")
     return {
-        "mean pose, SPIN's weights": fit(("mean",), EnergyWeights()),
-        "mean pose": fit(("mean",), TUNED),
+        "mean pose, SPIN's weights": fit(("mean",), spin),
+        "mean pose": fit(("mean",), ours),
         "lifter alone": lambda evidence, camera: default_lifter().lift(evidence, camera, body),
-        "lifter + fit, SPIN's weights": fit(("lifter",), EnergyWeights()),
-        "lifter + fit": fit(("lifter",), TUNED),
-        "lifter + mean pose + fit": fit(("lifter", "mean"), TUNED),
+        "lifter + fit, SPIN's weights": fit(("lifter",), spin),
+        "both, one balance": fit(both, one_balance),
+        "both (bodyloop fit)": fit(both, ours),
+        "both, flow": fit(both, ours, "flow"),
     }
 
 

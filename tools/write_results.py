@@ -3,10 +3,13 @@
     python tools/write_results.py heldout --mocap DATA
     python tools/write_results.py photos --photos FOLDER
     python tools/write_results.py detect --photos FOLDER
+    python tools/write_results.py weights --mocap DATA
     python tools/write_results.py speed | time
+    python tools/write_results.py table --results FOLDER/zanfir-table1.json
     python tools/write_results.py page
 
-Each run replaces its own section; `page` only writes the page anew. No figure is typed in by hand.
+Each run replaces its own section; `table` takes over what `bodyloop reproduce` measured on this machine, with its bar
+plot; `page` only writes the page anew. No figure is typed in by hand.
 """
 
 import argparse
@@ -14,10 +17,13 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from bodyloop.evaluate.tables import NOT_YET, TITLES, Table, figure, text_of
 
 ROOT = Path(__file__).parents[1]
 STORE, PAGE = ROOT / "docs" / "results.json", ROOT / "docs" / "results.md"
@@ -25,6 +31,7 @@ COMMANDS = {
     "heldout": ["benchmarks/heldout_accuracy.py", "--mocap", "DATA"],
     "photos": ["benchmarks/photo_accuracy.py", "--photos", "PHOTOS"],
     "detect": ["benchmarks/detect_photos.py", "--photos", "PHOTOS"],
+    "weights": ["benchmarks/tune_weights.py", "--mocap", "DATA"],
     "speed": ["benchmarks/fit_speed.py"],
     "time": ["benchmarks/photo_time.py"],
 }
@@ -91,6 +98,59 @@ def heldout_page(section: dict[str, Any]) -> list[str]:
     return lines + table(["", *result["coco17"]], rows)
 
 
+def weights_page(section: dict[str, Any]) -> list[str]:
+    """The balance of the energy's terms."""
+    result = section["result"]
+    lines = head("Weights of the energy", section)
+    lines += [
+        f"{result['people']} frames of the validation subjects, seed {result['seed']}. The weights of the last rounds "
+        "(`MATCHED`), each larger and smaller, the same trials for both priors. MPJPE in mm; score: geometric mean of "
+        "MPJPE and PA-MPJPE over the conditions; ms a person, five starts, all rounds.",
+    ]
+    for prior, name in (("gmm", "mixture"), ("flow", "flow")):
+        rows = [[trial, *(f"{v:.1f}" for v in row.values())] for trial, row in result[prior].items()]
+        columns = list(next(iter(result[prior].values())))
+        lines += ["", f"**{name}**", "", *table(["", *columns], rows)]
+    return lines
+
+
+def take_table(file: Path) -> tuple[str, dict[str, Any]]:
+    """Name and section of a table that `bodyloop reproduce` wrote; its bar plot goes to docs/img."""
+    found = json.loads(file.read_text())
+    shutil.copyfile(file.with_suffix(".png"), ROOT / "docs" / "img" / f"{file.stem}.png")
+    section = {
+        "command": found["run"]["command"],
+        "date": found["run"]["date"],
+        "machine": machine(),
+        "result": found,
+    }
+    return file.stem, section
+
+
+def zanfir_page(section: dict[str, Any]) -> list[str]:
+    """Fits to true joints under each prior, the paper's figures beside ours."""
+    found = Table.from_json(section["result"])
+    columns = found.columns()
+    shown = [f"{TITLES[measure]}{', paper' if whose == 'paper' else ''}" for measure, whose in columns]
+    rows = [
+        [row.name, *(text_of(measure, figure(row, measure, whose)) for measure, whose in columns)]
+        for row in found.rows
+    ]
+    rows = [
+        [*row[:-1], NOT_YET] if mine.ours is None else row for row, mine in zip(rows, found.rows, strict=True)
+    ]
+    return [
+        *head(found.title, section),
+        *table(["", *shown], rows),
+        "",
+        *(f"- {note}" for note in found.notes),
+        "",
+        "The paper's findings, judged by these figures, are in [claims.md](claims.md).",
+        "",
+        "![the paper's errors and ours](img/zanfir-table1.png)",
+    ]
+
+
 def photos_page(section: dict[str, Any]) -> list[str]:
     """Labelled photos."""
     r = section["result"]
@@ -145,6 +205,8 @@ def time_page(section: dict[str, Any]) -> list[str]:
 
 PAGES = {
     "heldout": heldout_page,
+    "zanfir-table1": zanfir_page,
+    "weights": weights_page,
     "photos": photos_page,
     "detect": detect_page,
     "speed": speed_page,
@@ -154,14 +216,19 @@ PAGES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("section", choices=[*COMMANDS, "page"])
+    parser.add_argument("section", choices=[*COMMANDS, "table", "page"])
+    parser.add_argument("--results", type=Path)
     parser.add_argument("--mocap", default="")
     parser.add_argument("--photos", default="")
     arguments, extra = parser.parse_known_args()
     stored = json.loads(STORE.read_text()) if STORE.exists() else {}
-    if arguments.section != "page":
+    if arguments.section == "table":
+        name, stored_table = take_table(arguments.results)
+        stored[name] = stored_table
+    elif arguments.section != "page":
         places = {"DATA": arguments.mocap, "PHOTOS": arguments.photos}
         stored[arguments.section] = run(arguments.section, places, extra)
+    if arguments.section != "page":
         STORE.write_text(json.dumps(stored, indent=1) + "\n")
     lines = [
         "# Results",

@@ -45,6 +45,8 @@ class Fit:
     """Keypoint detector."""
     starts: tuple[Literal["lifter", "mean"], ...] = ("lifter", "mean")
     """Where fits start from; the best of each person wins."""
+    prior: Literal["gmm", "flow"] = "gmm"
+    """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
     formats: tuple[Literal["npz", "glb", "obj", "ply"], ...] = ("npz", "glb")
     """Result files."""
     pictures: bool = True
@@ -127,11 +129,11 @@ class PriorSample:
     """
 
     kind: Annotated[
-        Literal["gmm", "flow", "flow-aa", "vae", "adversarial", "limits"],
+        Literal["gmm", "flow", "flow-aa", "flow-light", "flow-prelu", "vae", "adversarial", "limits"],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="KIND"),
     ]
-    """gmm, flow, flow-aa or vae; adversarial and limits judge poses and cannot draw them."""
+    """gmm, a flow or vae; adversarial and limits judge poses and cannot draw them."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the results."""
     weights: Annotated[Path | None, _File] = None

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 StartName = Literal["lifter", "mean"]
+PriorName = Literal["gmm", "flow"]
 Format = Literal["npz", "glb", "obj", "ply"]
 
 
@@ -45,6 +46,7 @@ class PhotoJob:
         body: SMPL .npz or .pkl instead of the built-in body.
         detector: which keypoint detector to use.
         starts: where fits start from; the best one of each person wins.
+        prior: of the pose, "gmm" or "flow"; see `fit_people`.
         formats: of the result files.
         pictures: whether overlay and side view are drawn.
         resume: skip photos whose results are there already.
@@ -59,6 +61,7 @@ class PhotoJob:
     body: Path | None = None
     detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
     starts: tuple[StartName, ...] = ("lifter", "mean")
+    prior: PriorName = "gmm"
     formats: tuple[Format, ...] = ("npz", "glb")
     pictures: bool = True
     resume: bool = False
@@ -210,7 +213,7 @@ def _load_ahead(job: PhotoJob, body: BodyModel) -> None:
     with suppress(Exception):
         if not must_compile():
             nobody = Evidence.from_keypoints(COCO17, torch.zeros(0, 17, 2), torch.zeros(0, 17))
-            fit_people(nobody, Camera.from_focal(1, 1, 1), body, starts=job.starts)
+            fit_people(nobody, Camera.from_focal(1, 1, 1), body, starts=job.starts, prior=job.prior)
         if "glb" in job.formats:
             import pygltflib  # noqa: F401
 
@@ -223,6 +226,8 @@ def _check(job: PhotoJob) -> None:
         )
     if not job.starts:
         raise InputError("--starts: expected lifter, mean or both, got none; leave it out for both")
+    if job.prior not in get_args(PriorName):
+        raise InputError(f"--prior: expected one of {', '.join(get_args(PriorName))}, got {job.prior!r}")
     if not job.files():
         raise InputError(
             "nothing to write: name one of --formats npz, glb, obj, ply, or leave the pictures on"
@@ -237,7 +242,7 @@ def _fit(photo: Photo, evidence: Evidence, body: BodyModel, job: PhotoJob, resul
         camera, result.focal_from = choose_camera(photo.size, photo.focal_px, job.focal)
     result.notes += [str(warning.message) for warning in caught]
     result.focal_px = float(camera.focal.reshape(-1)[0])
-    return fit_people(evidence, camera, body, starts=job.starts)
+    return fit_people(evidence, camera, body, starts=job.starts, prior=job.prior)
 
 
 def _seen_people(evidence: Evidence, result: PhotoResult) -> Evidence:

@@ -34,7 +34,7 @@ from bodyloop.train.vae import VaeConfig, spread_vertices, train_vae, vae_error
 from bodyloop.writing import make_folder, write_atomic
 
 KindName = Literal["gmm", "flow", "vae", "adversarial", "limits"]
-PriorName = Literal["gmm", "flow", "flow-aa", "vae", "adversarial", "limits"]
+PriorName = Literal["gmm", "flow", "flow-aa", "flow-light", "flow-prelu", "vae", "adversarial", "limits"]
 Tell = Callable[[str], None]
 
 LIGHT = (20,)

@@ -1,5 +1,6 @@
 """A paper's table, its figures beside ours."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -80,6 +81,16 @@ class Table:
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts and numbers, named as the attributes are."""
         return {**asdict(self), "rows": [asdict(row) for row in self.rows], "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Table":
+        """What `to_json` gave; other keys are ignored."""
+
+        def figures(found: Mapping[str, Any] | None) -> Figures | None:
+            return None if found is None else Figures(**found)
+
+        rows = (Row(row["name"], figures(row["paper"]), figures(row["ours"])) for row in stored["rows"])
+        return cls(stored["title"], tuple(rows), tuple(stored["notes"]))
 
 
 def figure(row: Row, measure: str, whose: str) -> float | None:

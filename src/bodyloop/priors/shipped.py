@@ -14,6 +14,7 @@ HOMES = {
     "flow": "flow.Flow",
     "flow-aa": "flow.Flow",
     "flow-light": "flow.Flow",
+    "flow-prelu": "flow.Flow",
     "vae": "vae.Vae",
     "adversarial": "adversarial.Adversarial",
     "limits": "limits.JointLimits",
