@@ -120,7 +120,9 @@ def test_nearest_point_of_the_chart(i: int, u: float, v: float):
     nearest = start + share.clip(0, 1)[..., None] * step
     to_edges = np.linalg.norm(nearest - [u, v], axis=-1).min()
     a, b, c = np.moveaxis(mine, 1, 0)
-    turn = [np.cross(q - p, [u, v] - p) for p, q in ((a, b), (b, c), (c, a))]
+    turn = [
+        (q - p)[:, 0] * (v - p[:, 1]) - (q - p)[:, 1] * (u - p[:, 0]) for p, q in ((a, b), (b, c), (c, a))
+    ]
     least = 0.0 if (np.min(turn, 0) >= 0).any() else to_edges
     assert distance == pytest.approx(least, abs=1e-6)
 

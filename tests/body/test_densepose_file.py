@@ -50,7 +50,10 @@ def test_seams_and_one_based_indices(tmp_path: Path, arrays: dict[str, np.ndarra
     ("change", "message"),
     [
         ({"All_Faces": None}, "no 'All_Faces'; expected DensePose's UV_Processed.mat. Found: All_vertices"),
-        ({"All_vertices": np.array([[0, 2, 3, 4, 3, 4, 5, 6]])}, "'All_vertices' should hold whole numbers 1 to 6890"),
+        (
+            {"All_vertices": np.array([[0, 2, 3, 4, 3, 4, 5, 6]])},
+            "'All_vertices' should hold whole numbers 1 to 6890",
+        ),
         ({"All_Faces": np.array([[1, 2, 9]])}, "'All_Faces' should hold whole numbers 1 to 8, got 1 to 9"),
         ({"All_FaceIndices": np.array([[1, 1, 24]]).T}, "'All_Faces' should be"),
         ({"All_FaceIndices": np.array([[1, 1, 25, 1]]).T}, "1 to 24, got 1 to 25"),
@@ -60,7 +63,9 @@ def test_seams_and_one_based_indices(tmp_path: Path, arrays: dict[str, np.ndarra
         ({"All_U_norm": "text"}, "finite numbers"),
     ],
 )
-def test_other_contents_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], change: dict, message: str):
+def test_other_contents_are_refused(
+    tmp_path: Path, arrays: dict[str, np.ndarray], change: dict, message: str
+):
     changed = {key: value for key, value in {**arrays, **change}.items() if value is not None}
     savemat(tmp_path / "other.mat", changed)
     with pytest.raises(InputError, match=message):

@@ -1,5 +1,6 @@
 """Part labels: every vertex and face has one, left and right mirror each other, coarse is a union of fine."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,10 @@ NAMES = sorted(PARTITIONS)
 @pytest.mark.parametrize("name", NAMES)
 def test_labels_of_all_vertices_and_faces(body: BodyModel, name: str):
     count = len(partition(name).parts)
-    for labels, size in ((vertex_parts(body, name), len(body.v_template)), (face_parts(body, name), len(body.faces))):
+    for labels, size in (
+        (vertex_parts(body, name), len(body.v_template)),
+        (face_parts(body, name), len(body.faces)),
+    ):
         assert labels.shape == (size,)
         assert labels.dtype == torch.int64
         assert 0 <= labels.min() <= labels.max() < count
@@ -61,8 +65,6 @@ def test_names_say_where_the_part_is(body: BodyModel):
 
 
 def test_any_body_of_smpls_format(tmp_path, smpl_arrays):
-    import numpy as np
-
     np.savez(tmp_path / "body.npz", **smpl_arrays)
     made_up = load_body(tmp_path / "body.npz")
     assert vertex_parts(made_up).tolist() == [i % 24 for i in range(len(made_up.v_template))]

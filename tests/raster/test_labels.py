@@ -11,7 +11,7 @@ from bodyloop.raster import Fragments, interpolate, rasterize
 from bodyloop.raster.labels import depth_map, iuv_map, normal_map, part_map, pncc_map
 from made_up import random_bodies
 
-CAMERA = Camera.from_focal(240, 160, 200)
+CAMERA = Camera.from_focal(400, 160, 200)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,9 @@ def test_pncc_of_the_mean_body_runs_along_the_image(body: BodyModel):
     drawn = rasterize(standing, body.faces, CAMERA)
     y, x = drawn.mask.nonzero().T
     code = pncc_map(drawn, body)[drawn.mask]
-    assert torch.corrcoef(torch.stack([code[:, 0], x.float()]))[0, 1] > 0.99, "left of the body is right of the image"
+    assert torch.corrcoef(torch.stack([code[:, 0], x.float()]))[0, 1] > 0.99, (
+        "left of the body is right of the image"
+    )
     assert torch.corrcoef(torch.stack([code[:, 1], y.float()]))[0, 1] < -0.99
 
 
@@ -93,7 +95,9 @@ def test_one_mesh_is_as_one_of_a_batch(body: BodyModel, vertices, fragments):
     single, atlas = rasterize(vertices[1], body.faces, CAMERA), builtin_atlas()
     assert torch.equal(iuv_map(single, atlas), iuv_map(fragments, atlas)[1])
     assert torch.equal(pncc_map(single, body), pncc_map(fragments, body)[1])
-    assert torch.equal(normal_map(single, body.faces, vertices[1]), normal_map(fragments, body.faces, vertices)[1])
+    assert torch.equal(
+        normal_map(single, body.faces, vertices[1]), normal_map(fragments, body.faces, vertices)[1]
+    )
 
 
 def test_labels_of_another_mesh_are_refused(body: BodyModel, fragments):

@@ -90,7 +90,9 @@ class Atlas:
         device = u.device if isinstance(u, Tensor) else None
         i, u, v = (torch.as_tensor(x).detach().cpu() for x in (i, u, v))
         if not i.shape == u.shape == v.shape:
-            raise ValueError(f"I, U, V need one shape, got {tuple(i.shape)}, {tuple(u.shape)}, {tuple(v.shape)}")
+            raise ValueError(
+                f"I, U, V need one shape, got {tuple(i.shape)}, {tuple(u.shape)}, {tuple(v.shape)}"
+            )
         charts = i.long().reshape(-1)
         present = torch.zeros(25, dtype=torch.bool)
         present[self.charts.cpu()] = True
@@ -104,7 +106,9 @@ class Atlas:
         places = torch.stack([u.reshape(-1), v.reshape(-1)], -1).double()
         finite = places.isfinite().all(-1)
         if not finite.all():
-            raise ValueError(f"{int((~finite).sum())} of {len(charts)} points have a U or V that is not finite")
+            raise ValueError(
+                f"{int((~finite).sum())} of {len(charts)} points have a U or V that is not finite"
+            )
         face = np.empty(len(charts), np.int64)
         weights = np.empty((len(charts), 3), np.float32)
         locate(charts.numpy(), places.numpy(), *self._grid, face, weights)
@@ -148,6 +152,7 @@ def builtin_atlas() -> Atlas:
     data = resources.files("bodyloop.body").joinpath("assets/builtin_atlas.npz").read_bytes()
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays = {
-            key: torch.from_numpy(file[key] if key == "uv" else file[key].astype(np.int64)) for key in file.files
+            key: torch.from_numpy(file[key] if key == "uv" else file[key].astype(np.int64))
+            for key in file.files
         }
     return Atlas.from_shared_corners(**arrays)

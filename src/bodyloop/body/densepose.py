@@ -81,7 +81,9 @@ def _load(path: Path) -> Mapping[str, Any]:
         with path.open("rb") as file:
             content: dict[str, Any] = loadmat(file)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); give UV_Processed.mat") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}); give UV_Processed.mat"
+        ) from None
     except Exception as error:  # damaged files fail in many ways; HDF5 ones with NotImplementedError
         raise InputError(f"{path}: not a readable MATLAB v5 file ({error}); {_WHAT}") from None
     return content

@@ -6,6 +6,7 @@ dimensions. Fragments name faces by number, so they must come from `rasterize` w
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from bodyloop.body import BodyModel
 from bodyloop.body.atlas import Atlas
@@ -56,7 +57,8 @@ def pncc_map(fragments: Fragments, body: BodyModel) -> Tensor:
     """Projected normalised coordinate code (..., H, W, 3) in [0, 1], 0 where nothing is hit.
 
     The mean body's coordinates, each axis normalised to 0 .. 1 over the body, as colours of the drawn body
-    (paper 004 eq. 3-4, after 3DDFA, Zhu et al. 2016).
+    (Liu et al., "Multi-initialization Optimization Network for
+    Accurate 3D Human Pose and Shape Estimation", 2021, eq. 3-4; after 3DDFA, Zhu et al. 2016).
 
     Args:
         fragments: bodies of any pose and shape, drawn with `body.faces`.
@@ -75,7 +77,7 @@ def normal_map(fragments: Fragments, faces: Tensor, vertices: Tensor) -> Tensor:
         vertices: (..., V, 3) camera frame, metres.
     """
     normals = interpolate(fragments, faces, vertex_normals(vertices, faces))
-    return torch.nn.functional.normalize(normals, dim=-1, eps=1e-20)
+    return normalize(normals, dim=-1, eps=1e-20)
 
 
 def depth_map(fragments: Fragments, background: float = 0.0) -> Tensor:
