@@ -95,6 +95,14 @@ def test_round_trip_of_every_vertex_within_a_millimetre(atlas: Atlas, body: Body
     assert (back - body.v_template).norm(dim=1).max() < 1e-3
 
 
+def test_round_trip_of_any_point_in_single_precision(atlas: Atlas, body: BodyModel):
+    face, weights, i, u, v = random_points(atlas, 100_000, seed=1)
+    point = (body.v_template[atlas.faces[face]] * weights[..., None]).sum(1)
+    vertices, found = atlas.locate(i, u.float(), v.float())
+    back = (body.v_template[vertices] * found[..., None]).sum(1)
+    assert (back - point).norm(dim=1).max() < 1e-3
+
+
 def test_weights_are_convex_wherever_one_asks(atlas: Atlas):
     g = torch.Generator().manual_seed(0)
     i = torch.randint(1, 25, (5, 4000), generator=g)
