@@ -1,5 +1,6 @@
 """`Fitter`: from evidence and starts to the best body of each person, with its scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,7 +14,7 @@ from bodyloop.fit.problem import CROP, MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import MIN_DEPTH, Stage
 from bodyloop.fit.solve import Backend, solve
 from bodyloop.fit.spaces import SpaceKind, pose_space
-from bodyloop.fit.surface import Surface
+from bodyloop.fit.surface import Surface, aligned
 from bodyloop.geometry import Camera
 from bodyloop.priors.prior import PosePrior
 
@@ -153,7 +154,7 @@ class Fitter:
         starts: list[Start],
         anchor: Tensor | None = None,
         noise: Tensor | None = None,
-        surface: Surface | None = None,
+        surfaces: Sequence[Surface] | None = None,
     ) -> Fits:
         """Fit all people from all starts; the lowest energy wins, and is fitted on as `FitConfig.rounds` says.
 
@@ -164,13 +165,16 @@ class Fitter:
             anchor: (N, 69) pose to stay near, as far as `EnergyWeights.anchor` says; see `anchor_scale`.
             noise: (N,) standard deviation of the keypoints as a share of the box, if it is known; then all starts
                 are fitted with the weights for it, and nothing is estimated.
-            surface: dense keypoints and parts of the one person; N is 1 then.
+            surfaces: dense keypoints and parts of each person. Dense keypoints are points of one body alone: with
+                any, N is 1.
 
         Raises:
-            ValueError: without starts, or with the surface of one person and several people.
+            ValueError: without starts, or with surfaces of too few or too many people.
         """
-        if surface is not None and len(evidence) != 1:
-            raise ValueError(f"surface evidence is one person's, got {len(evidence)} people")
+        if surfaces is not None and len(surfaces) != len(evidence):
+            raise ValueError(f"{len(evidence)} people need as many surfaces, got {len(surfaces)}")
+        if surfaces is not None and len(surfaces) > 1 and any(map(len, surfaces)):
+            raise ValueError("dense keypoints are points of one body: fit such people one by one")
         if not starts:
             raise ValueError("fitting needs at least one start")
         problem = FitProblem.build(self.body, evidence, camera)
@@ -182,37 +186,34 @@ class Fitter:
         given = noise is not None
         noise = None if noise is None else noise.to(like)
         weights = self.config.matched if given else self.config.weights
-        believed = self._believed(problem, camera, noise, surface)
+        believed = self._believed(problem, camera, noise, surfaces)
         found = self._best(believed, ordered, weights)
-        for _ in range(self._rounds(given, surface)):
+        for _ in range(self._rounds(given, surfaces)):
             if not given:
                 _, error_box, _ = self._off(problem, evidence, camera, found.bodies)
                 noise = estimated_noise(error_box, (problem.weight > 0).sum(1))
                 weights = self.config.matched
-            believed = self._believed(problem, camera, noise, surface, found.bodies)
+            believed = self._believed(problem, camera, noise, surfaces, found.bodies)
             better = self._best(believed, [Start("", found.bodies, oriented=True)], weights)
             found = replace(better, start=found.start)
         return self._judged(problem, believed, evidence, camera, found, weights, noise)
 
-    def _rounds(self, given: bool, surface: Surface | None) -> int:
+    def _rounds(self, given: bool, surfaces: Sequence[Surface] | None) -> int:
         """How often the best body is fitted on."""
         rounds = 0 if given else self.config.rounds
-        aligned = surface is not None and surface.targets is not None
-        return max(rounds, self.config.part_rounds) if aligned else rounds
+        return max(rounds, self.config.part_rounds) if _have_parts(surfaces) else rounds
 
     def _believed(
         self,
         problem: FitProblem,
         camera: Camera,
         noise: Tensor | None,
-        surface: Surface | None,
+        surfaces: Sequence[Surface] | None,
         bodies: Bodies | None = None,
     ) -> FitProblem:
         """The problem weighted by the keypoints' noise, with the surface as it looks from the bodies so far."""
         believed = problem if noise is None else problem.believed(earned_weight(noise))
-        if surface is None:
-            return believed
-        if len(surface):
+        if surfaces is not None and len(surfaces) == 1 and len(surface := surfaces[0]):
             points, target = surface.dense_points(self.body), surface.dense_targets(problem, camera)
             weight = self.config.dense * surface.confidence.to(target).square()
             if noise is not None and bodies is not None:
@@ -221,9 +222,9 @@ class Fitter:
                 off = (seen - target).norm(dim=-1).mean()[None] / CROP
                 weight = weight * earned_weight(estimated_noise(off, torch.tensor([len(surface)])))
             believed = believed.with_points(points, target[None], weight[None])
-        if surface.targets is not None and bodies is not None:
-            points, target, weight = surface.aligned(problem, self.body, camera, bodies)
-            believed = believed.with_points(points, target[None], self.config.parts * weight[None])
+        if bodies is not None and surfaces is not None and _have_parts(surfaces):
+            points, target, weight = aligned(surfaces, problem, self.body, camera, bodies)
+            believed = believed.with_points(points, target, self.config.parts * weight)
         return believed
 
     def _best(self, problem: FitProblem, starts: list[Start], weights: EnergyWeights) -> "_Found":
@@ -320,3 +321,8 @@ class Fitter:
         if depth <= MIN_DEPTH:
             doubts.append("a keypoint lies behind the camera")
         return tuple(doubts)
+
+
+def _have_parts(surfaces: Sequence[Surface] | None) -> bool:
+    """Whether there are maps of parts, which all people have or none."""
+    return surfaces is not None and len(surfaces) > 0 and all(s.targets is not None for s in surfaces)

@@ -6,6 +6,7 @@ current body held fixed, each distance |r| is r^2 / (2 |r_now|) up to a constant
 weighted mean of its partners, and the fit goes on in rounds as in iterated closest points.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -87,24 +88,21 @@ class Surface:
         center = camera.center.reshape(-1, 2)[0].to(problem.target)
         return (self.pixels.to(problem.target) - center) * problem.scale[0]
 
-    def aligned(
-        self, problem: FitProblem, body: BodyModel, camera: Camera, bodies: Bodies
-    ) -> tuple[BodyPoints, Tensor, Tensor]:
-        """Vertices, their targets (V, 2) in crop pixels and weights (V,) that align the parts of a body, one round.
+    def pulled(self, at: Tensor, labels: Tensor, px: float) -> tuple[Tensor, Tensor]:
+        """One round of part alignment, for projected vertices (V, 2) in image pixels and their parts (V,).
 
-        The weights sum to the energy's second derivative: sum of 1 / (2 |r|) over partners, in crop pixels.
+        Args:
+            at, labels: the vertices.
+            px: crop pixels per image pixel.
+
+        Returns:
+            target (V, 2) in image pixels, the weighted mean of a vertex's partners, and weight (V,), the energy's
+            second derivative: the sum of 1 / (2 |r|) over partners, |r| in crop pixels.
         """
         assert self.targets is not None, "asked for with a map alone"
-        like = problem.target
-        points, labels = _vertices(body, self.parts)
-        targets = self.targets.to(like)
-        factor = float(problem.scale[0]) * self.scale
-        origin = like.new_tensor(self.origin)
-        pixels = camera.expand(1).to(like).project(body.points(bodies[:1].to(like), points))[0]
-        at = (pixels - origin) / self.scale
-        total, weight = torch.zeros_like(at), torch.zeros_like(at[:, 0])
-        vertex = nearest_vertices(at, labels, targets)
-        partner = targets.nearest_pixels(at, labels)
+        targets, origin = self.targets.to(at), at.new_tensor(self.origin)
+        own = (at - origin) / self.scale
+        vertex, partner = nearest_vertices(own, labels, targets), targets.nearest_pixels(own, labels)
         seen, shown = vertex >= 0, partner >= 0
         share = len(at) / max(
             int(seen.sum()), 1
@@ -113,13 +111,30 @@ class Surface:
             (vertex[seen], targets.pixels[seen], share),
             (shown.nonzero()[:, 0], targets.pixels[partner[shown]], 1.0),
         )
-        for who, where, factor_of in pairs:
-            pull = factor_of / (2 * ((at[who] - where).norm(dim=-1) * factor).clamp_min(LEAST_PX))
+        total, weight = torch.zeros_like(own), torch.zeros_like(own[:, 0])
+        for who, where, count in pairs:
+            distance = (own[who] - where).norm(dim=-1) * self.scale * px
+            pull = count / (2 * distance.clamp_min(LEAST_PX))
             total = total.index_add(0, who, pull[:, None] * where)
             weight = weight.index_add(0, who, pull)
-        mean = total / weight.clamp_min(1e-9)[:, None]
-        center = camera.center.reshape(-1, 2)[0].to(like)
-        return points, (mean * self.scale + origin - center) * problem.scale[0], weight
+        return total / weight.clamp_min(1e-9)[:, None] * self.scale + origin, weight
+
+
+def aligned(
+    surfaces: Sequence[Surface], problem: FitProblem, body: BodyModel, camera: Camera, bodies: Bodies
+) -> tuple[BodyPoints, Tensor, Tensor]:
+    """Vertices, and their targets (B, V, 2) in crop pixels and weights (B, V) that align the parts of B bodies."""
+    parts = {surface.parts for surface in surfaces}
+    if len(parts) != 1:
+        raise ValueError(
+            f"people fitted together need maps of the same parts, got {', '.join(sorted(parts))}"
+        )
+    points, labels = _vertices(body, parts.pop())
+    camera = camera.expand(len(problem)).to(problem.target)
+    at = camera.project(body.points(bodies, points))
+    pulls = [s.pulled(at[i], labels, float(problem.scale[i])) for i, s in enumerate(surfaces)]
+    target = torch.stack([p[0] for p in pulls]) - camera.center[:, None]
+    return points, target * problem.scale[:, None, None], torch.stack([p[1] for p in pulls])
 
 
 @lru_cache(maxsize=8)
