@@ -13,11 +13,13 @@ from PIL import Image
 from bodyloop import prior_jobs
 from bodyloop.cli import main
 from bodyloop.data.poses import PoseSet
+from bodyloop.data.splits import read_poses
 from bodyloop.errors import InputError
 from bodyloop.prior_jobs import KINDS, Kind, SampleJob, TrainJob, sample_prior, train_prior
 from bodyloop.priors import load_prior
 from bodyloop.priors.flow import Flow
 from bodyloop.priors.shipped import HOMES
+from bodyloop.train.flow import pose_numbers
 from bodyloop.train.gmm import GmmConfig
 from motion_folder import made_up_mocap
 
@@ -196,6 +198,88 @@ def test_every_kind_takes_its_seed_and_steps_from_the_job():
 
 def test_what_can_be_trained_can_be_loaded():
     assert set(KINDS) <= set(HOMES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "steps", "words"),
+    [
+        (
+            "flow",
+            {},
+            2,
+            (
+                "kind nvp",
+                "a density over 138 numbers: train ",
+                "with the training's noise (sigma 0.05): train ",
+            ),
+        ),
+        (
+            "flow",
+            {"representation": "axis_angle", "variant": "light"},
+            2,
+            (
+                "hidden (20,)",
+                " --representation axis_angle --variant light`",
+                "a density over 69 numbers: train ",
+                "with the training's noise (sigma 0.1): train ",
+            ),
+        ),
+        ("flow", {"variant": "light"}, 1, ("Numbers: 93,920.", " --variant light`")),
+        ("flow", {"variant": "prelu"}, 1, ("kind prelu", "rate 0.0005", " --variant prelu`")),
+        ("vae", {}, 2, ("decoder alone: 350,346", "Mean vertex distance after encoding and decoding")),
+        ("adversarial", {}, 1, ("Pairs in which a false pose has the higher energy: train ",)),
+        ("limits", {}, 1, ("quantile 0.001, margin 0.1",)),
+    ],
+)
+def test_every_kind_trains_from_files_to_files(
+    mocap: Path,
+    tmp_path: Path,
+    monkeypatch,
+    kind: Any,
+    options: dict[str, Any],
+    steps: int,
+    words: tuple[str],
+):
+    monkeypatch.setattr("bodyloop.train.flow.WHITENED_ON", 2000)
+    job = TrainJob(kind, mocap, tmp_path / "mine.safetensors", seed=4, steps=steps, **options)
+    told: list[str] = []
+    trained = train_prior(job, told.append)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.md", "mine.safetensors"], (
+        "no checkpoint is left"
+    )
+    card = " ".join(trained.files[1].read_text().split())
+    assert card == " ".join(trained.card.split())
+    for said in (
+        f"# {KINDS[kind].title}",
+        "20 training poses of subjects 01 02",
+        "subjects 09 11, 5 poses",
+        f"`bodyloop prior train {kind} --mocap DATA --seed 4",
+        "Energy in nats (5, 50, 95 %): train ",
+        *words,
+    ):
+        assert said in card
+    assert ("log-likelihood in nats, a density" in card) == (kind == "flow")
+    prior = load_prior(kind, trained.files[0])
+    assert prior.representation == options.get("representation", prior.representation)
+    poses = torch.eye(3).expand(2, 23, 3, 3)
+    energy = prior.energy(poses)
+    assert torch.isfinite(energy).all()
+    assert torch.equal(energy, load_prior(kind, trained.files[0]).energy(poses))
+    if kind != "limits":
+        assert any(line.startswith(f"step {steps}/{steps}") for line in told)
+
+
+def test_the_card_tells_the_likelihood_of_the_weights_beside_it(mocap: Path, tmp_path: Path, monkeypatch):
+    """Of what was saved and read again, on the poses of the split that it names."""
+    monkeypatch.setattr("bodyloop.train.flow.WHITENED_ON", 2000)
+    job = TrainJob("flow", mocap, tmp_path / "f.safetensors", steps=1, representation="axis_angle")
+    card = " ".join(train_prior(job, nobody_listens).card.split())
+    told = float(card.split("density over 69 numbers: ")[1].split("validation ")[1].split()[0].rstrip("."))
+    flow = Flow.load(tmp_path / "f.safetensors")
+    poses = read_poses(mocap, "validation", job.angle, None, nobody_listens).pose
+    with torch.no_grad():
+        found = flow.log_prob_at(pose_numbers(poses, "axis_angle")).mean()
+    assert float(found) == pytest.approx(told, abs=0.006)
 
 
 # Sampling

@@ -63,9 +63,13 @@ class PosePrior(ABC):
 class NetworkPrior(nn.Module, PosePrior):
     """A prior whose weights are a torch module's."""
 
+    def like(self) -> Tensor:
+        """Nothing (0,), in the weights' precision and on their device."""
+        return next(self.parameters()).detach().flatten()[:0]
+
     def to(self, *args: Any) -> Self:
         """A moved copy, or the prior itself if it is there already: priors are shared."""
-        here = next(self.parameters()).detach().flatten()[:0]
+        here = self.like()
         there = here.to(*args)
         if (here.device, here.dtype) == (there.device, there.dtype):
             return self
@@ -80,6 +84,10 @@ class LatentPrior(PosePrior):
     """
 
     latent_size: int
+
+    def like(self) -> Tensor:
+        """Nothing (0,), in the precision of latents and on their device."""
+        return torch.zeros(0)
 
     @abstractmethod
     def decode_coordinates(self, z: Tensor) -> Tensor:
@@ -99,11 +107,11 @@ class LatentPrior(PosePrior):
 
     def middle(self) -> Tensor:
         """The pose (23, 3, 3) of the latent zero."""
-        return self.decode(torch.zeros(self.latent_size))
+        return self.decode(self.like().new_zeros(self.latent_size))
 
     def sample(self, count: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """Poses (count, 23, 3, 3) from latents of standard deviation `temperature`."""
-        z = torch.randn(count, self.latent_size, generator=generator)
+        z = torch.randn(count, self.latent_size, generator=generator).to(self.like())
         return self.decode(temperature * z)
 
     def interpolate(self, first: Tensor, last: Tensor, count: int) -> Tensor:

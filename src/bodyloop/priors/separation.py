@@ -1,7 +1,5 @@
 """How well energies tell real poses from false ones."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -44,7 +42,8 @@ def separation(real: Tensor, false: Tensor) -> float:
 
     Ties count one half, and so does what is not a number.
     """
-    ordered = real.double().nan_to_num(math.inf).sort().values
-    found = false.double().nan_to_num(math.inf)
-    below = torch.searchsorted(ordered, found) + torch.searchsorted(ordered, found, right=True)
-    return float(below.double().mean() / (2 * len(real)))
+    ordered = real[~real.isnan()].double().sort().values
+    found = false[~false.isnan()].double()
+    twice = torch.searchsorted(ordered, found) + torch.searchsorted(ordered, found, right=True)
+    known, pairs = len(ordered) * len(found), len(real) * len(false)
+    return (int(twice.sum()) + pairs - known) / (2 * pairs)

@@ -65,7 +65,8 @@ class Vae(NetworkPrior, LatentPrior):
     def encode_coordinates(self, coordinates: Tensor) -> Tensor:
         """Mean of the posterior: 6D numbers (..., 6 J) to (..., latent_size)."""
         axis_angle = to_coordinates(to_rotations(coordinates, "rot6d"), "axis_angle")
-        return self.posterior(axis_angle.flatten(0, -2))[0].unflatten(0, coordinates.shape[:-1])
+        mean, _ = self.posterior(axis_angle.reshape(-1, 3 * self.joints))
+        return mean.reshape(*coordinates.shape[:-1], self.latent_size)
 
     def decode_coordinates(self, z: Tensor) -> Tensor:
         """Codes (..., latent_size) to 6D numbers (..., 6 J), not yet orthonormal."""

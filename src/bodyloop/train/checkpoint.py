@@ -42,7 +42,7 @@ class Checkpoint:
             config, step = state["config"], int(state["step"])
         except Exception as error:
             raise InputError(
-                f"{self.path} is not a training state ({error}); delete it to start anew"
+                f"{self.path} is not a training state ({type(error).__name__}); delete it to start anew"
             ) from error
         if config != repr(asdict(self.config)):
             raise InputError(
