@@ -105,9 +105,9 @@ def thinned(
     """
     if (share is None) == (count is None):
         raise ValueError("thinned needs either share or count")
-    kept = round(share * len(points)) if share is not None else count
-    if kept is None or kept < 0 or (share is not None and not 0 <= share <= 1):
+    if (share is not None and not 0 <= share <= 1) or (count is not None and count < 0):
         raise ValueError(f"share must be in [0, 1] or count from 0, got {share if count is None else count}")
+    kept = round(share * len(points)) if share is not None else count
     chosen: Tensor = torch.randperm(len(points), generator=generator)[:kept]
     return points[chosen.sort().values.to(points.pixels.device)]
 
