@@ -36,18 +36,26 @@ def standing() -> Evidence:
 
 
 @lru_cache
-def drawn() -> IuvMap:
-    """The map: the front's charts, or an arm's outside; U and V change from pixel to pixel."""
+def drawn(halves: bool = False) -> IuvMap:
+    """The map: the front's charts, or an arm's outside; U and V change from pixel to pixel.
+
+    With `halves` both charts of a limb are seen along its length, as from the side, and what is nearer to the
+    torso is drawn over the rest, so that joints lie well inside it.
+    """
     x, y = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
     part = np.zeros(SIZE[::-1], np.uint8)
     part[(abs(x - 120) < 30) & (abs(y - 125) < 60)] = 2
     part[(x - 120) ** 2 + (y - 45) ** 2 < 22**2] = 23
     part[((x - 120) ** 2 + (y - 45) ** 2 < 22**2) & (x > 120)] = 24
-    for segment, width in _WIDTH.items():
+    for segment, width in reversed(_WIDTH.items()) if halves else _WIDTH.items():
         start, end = _ENDS.get(segment) or (_RIGHT[joint] for joint in _BONES[segment])
         for side in ("right", "left"):
-            near = _distance(240 - x if side == "left" else x, y, start, end) < width
-            part[near] = SEGMENTS[f"{side}_{segment}"][-1]
+            right_x = 240 - x if side == "left" else x
+            near = _distance(right_x, y, start, end) < width
+            charts = SEGMENTS[f"{side}_{segment}"]
+            beyond = (right_x - start[0]) * (end[1] - start[1]) > (y - start[1]) * (end[0] - start[0])
+            part[near] = charts[-1]
+            part[near & (beyond if halves else False)] = charts[0]
     uv = np.stack([x / SIZE[0], y / SIZE[1]], -1).astype(np.float32)
     return IuvMap(part, np.where(part[..., None] > 0, uv, np.float32(0)))
 

@@ -76,12 +76,18 @@ def test_slow_twin(part, x, y):
 
 
 @settings(max_examples=100, deadline=None)
-@given(arrays(np.uint8, (12, 12), elements=st.integers(0, 24)), st.integers(0, 1000), st.booleans())
-def test_refining_again_changes_nothing(part, seed, mirrored_only):
+@given(
+    arrays(np.uint8, (12, 12), elements=st.integers(0, 24)),
+    st.integers(0, 1000),
+    st.booleans(),
+    st.booleans(),
+)
+def test_refining_again_changes_nothing(part, seed, mirrored_only, whole_limbs):
     places = torch.rand(2, 17, 2, generator=torch.Generator().manual_seed(seed)) * 12
     evidence = Evidence.from_keypoints(COCO17, places, torch.ones(2, 17))
-    once, removed = refine_iuv(of_parts(part), evidence, mirrored_only=mirrored_only)
-    again, rest = refine_iuv(once, evidence, mirrored_only=mirrored_only)
+    options = {"mirrored_only": mirrored_only, "whole_limbs": whole_limbs}
+    once, removed = refine_iuv(of_parts(part), evidence, **options)
+    again, rest = refine_iuv(once, evidence, **options)
     assert rest == []
     assert np.array_equal(again.part, once.part)
     kept = once.part > 0
@@ -105,17 +111,34 @@ def test_swapped_limbs_lose_what_keypoints_touch(limb, both_sides):
         assert joints >= (1 if not both_sides else 2)
 
 
-def test_swapped_arms_and_legs_go_except_for_their_ends():
-    """Charts without a keypoint inside (hands, feet) stay wrong: the paper's rule clears one chart a keypoint."""
+def test_swapped_arms_and_legs_go_where_every_chart_has_a_keypoint():
     swapped, wrong = swap("arm", "leg")
     refined, removed = refine_iuv(swapped, standing())
-    left = wrong & refined.foreground
-    ends = [i for side in ("left", "right") for name in ("hand", "foot") for i in SEGMENTS[f"{side}_{name}"]]
-    body = wrong & ~np.isin(swapped.part, ends)
-    assert (left & body).sum() < 0.15 * body.sum()
+    assert np.array_equal(refined.foreground, swapped.foreground & ~wrong)
     keypoints = {r.keypoint for r in removed}
     assert {mirrored(name) for name in keypoints} == keypoints
-    assert all(r.label == "anna" and r.pixels > 20 for r in removed)
+    assert all(r.label == "anna" and r.pixels > 200 for r in removed)
+
+
+@pytest.mark.parametrize(("whole_limbs", "low", "high"), [(False, 0.3, 0.6), (True, 1.0, 1.0)])
+def test_charts_without_a_keypoint_go_only_with_their_limb(whole_limbs, low, high):
+    """Two charts along each bone: the paper's rule clears one of them, and no hand or foot."""
+    iuv = drawn(halves=True)
+    swapped, wrong = swapped_limbs(iuv, torch.Generator().manual_seed(0), chance=1.0)
+    refined, _ = refine_iuv(swapped, standing(), whole_limbs=whole_limbs)
+    gone = swapped.foreground & ~refined.foreground
+    assert not (gone & ~wrong).any()
+    assert low <= gone.sum() / wrong.sum() <= high
+    assert refine_iuv(iuv, standing(), whole_limbs=whole_limbs)[1] == []
+
+
+def test_a_whole_limb_is_that_of_one_side():
+    part = np.repeat([20, 3, 4, 19, 2, 0], 4)[None].repeat(
+        6, 0
+    )  # right arm and hand, left hand and arm, torso
+    refined, removed = refine_iuv(of_parts(part), one_keypoint("left_wrist", 5, 3), whole_limbs=True)
+    assert removed == [RemovedRegion("0", "left_wrist", 3, 48)]
+    assert np.array_equal(refined.part, np.where(np.isin(part, (20, 3)), 0, part))
 
 
 def test_only_the_connected_region_goes():

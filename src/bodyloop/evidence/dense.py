@@ -12,14 +12,10 @@ import torch
 from torch import Generator, Tensor
 
 from bodyloop.evidence.dense_keypoints import DenseKeypoints
-from bodyloop.evidence.iuv import CHART_COUNT, SEGMENTS, IuvMap, mirrored_parts
+from bodyloop.evidence.iuv import CHART_COUNT, LIMBS, SEGMENTS, IuvMap, mirrored_parts
 
-LIMBS = {
-    "arm": ("upper_arm", "lower_arm", "hand"),
-    "leg": ("upper_leg", "lower_leg", "foot"),
-    **{name: (name,) for name in ("upper_arm", "lower_arm", "hand", "upper_leg", "lower_leg", "foot")},
-}
-"""Segments of what can be swapped with its mirror image: whole limbs, or single segments."""
+SWAPS = LIMBS | {segment: (segment,) for segments in LIMBS.values() for segment in segments}
+"""Segments of what can be taken for its mirror image: whole limbs, or single segments."""
 
 
 def sample_dense(
@@ -127,7 +123,7 @@ def swapped_limbs(
     Args:
         iuv: a map.
         generator: of the choice, on the CPU.
-        limbs: names among `LIMBS`; a segment that several of them contain is swapped once.
+        limbs: names among `SWAPS`; a segment that several of them contain is swapped once.
         chance: probability that each of them is swapped.
         both_sides: left becomes right and right left. Otherwise one side, drawn for each limb, is taken for the
             other, and two limbs of one side are seen.
@@ -138,9 +134,9 @@ def swapped_limbs(
     Raises:
         ValueError: on a limb of another name, or a chance outside 0 to 1.
     """
-    if not set(limbs) <= LIMBS.keys() or not 0 <= chance <= 1:
+    if not set(limbs) <= SWAPS.keys() or not 0 <= chance <= 1:
         raise ValueError(
-            f"limbs must be among {', '.join(LIMBS)} and chance in [0, 1], got {', '.join(limbs)} and {chance}"
+            f"limbs must be among {', '.join(SWAPS)} and chance in [0, 1], got {', '.join(limbs)} and {chance}"
         )
     table, mirror = np.arange(CHART_COUNT + 1, dtype=np.uint8), mirrored_parts()
     # Drawn whether needed or not: a limb's fate does not depend on the options of the others.
@@ -149,7 +145,7 @@ def swapped_limbs(
         if fate >= chance:
             continue
         sides = ("left", "right") if both_sides else (("left",) if side < 0.5 else ("right",))
-        charts = [i for s in sides for segment in LIMBS[limb] for i in SEGMENTS[f"{s}_{segment}"]]
+        charts = [i for s in sides for segment in SWAPS[limb] for i in SEGMENTS[f"{s}_{segment}"]]
         table[charts] = mirror[charts]
     part = table[iuv.part]
     return replace(iuv, part=part), part != iuv.part

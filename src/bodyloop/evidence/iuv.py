@@ -36,6 +36,9 @@ SEGMENTS: dict[str, tuple[int, ...]] = {
 }
 """Charts of each body segment, in DensePose's numbering. A segment's charts are in the order of its mirror image's."""
 
+LIMBS = {"arm": ("upper_arm", "lower_arm", "hand"), "leg": ("upper_leg", "lower_leg", "foot")}
+"""Segments of each limb, without the side."""
+
 EXPECTED = "an IUV map: DensePose's PNG (I in the blue channel, U in green, V in red), or npz with I, U, V"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bodyloop.body import Skeleton
 from bodyloop.evidence.evidence import Evidence
-from bodyloop.evidence.iuv import CHART_COUNT, SEGMENTS, IuvMap, mirrored_parts
+from bodyloop.evidence.iuv import CHART_COUNT, LIMBS, SEGMENTS, IuvMap, mirrored_parts
 
 _HEAD = ("nose", "eye", "eye_inner", "eye_outer", "ear", "mouth")
 _SIDED = {
@@ -59,7 +59,7 @@ class RemovedRegion:
     Attributes:
         label: the person whose keypoint it contradicts, by `Evidence.labels`.
         keypoint: that landmark.
-        part: the region's I.
+        part: the I that was accused, which is the region's (of whole limbs, among the region's).
         pixels: how many pixels of the map it had.
     """
 
@@ -90,7 +90,11 @@ def wrong_parts(skeleton: Skeleton, mirrored_only: bool = False) -> np.ndarray:
 
 
 def refine_iuv(
-    iuv: IuvMap, evidence: Evidence, min_confidence: float = 0.0, mirrored_only: bool = False
+    iuv: IuvMap,
+    evidence: Evidence,
+    min_confidence: float = 0.0,
+    mirrored_only: bool = False,
+    whole_limbs: bool = False,
 ) -> tuple[IuvMap, list[RemovedRegion]]:
     """An IUV map without the regions that contradict the keypoints.
 
@@ -111,6 +115,9 @@ def refine_iuv(
         mirrored_only: accuse only where left and right are confused. Not in the paper: for keypoints that say
             nothing on occlusion (COCO's v = 1, most detectors), as a wrist hidden behind the torso would
             remove the torso.
+        whole_limbs: let the region be all connected charts of the accused limb and side, not of the accused
+            chart alone. Not in the paper: a limb shows up to two charts along each bone, of which its
+            keypoints touch one, and a swapped hand or foot is touched only where the wrist or ankle lies on it.
 
     Returns:
         The refined map, and the removed regions in the order of people and keypoints.
@@ -124,23 +131,40 @@ def refine_iuv(
     people, keypoints = people[inside], keypoints[inside]
     x, y = np.rint(places[inside]).astype(np.int64).T
     part, removed = iuv.part.copy(), []
+    region_of = _regions(whole_limbs)
     while True:
         accused = _accused_parts(part, x, y, wrong[keypoints])
         if not accused.any():
             break
-        regions = {i: ndimage.label(part == i, np.ones((3, 3)))[0] for i in np.unique(accused[accused > 0])}
+        boxes = ndimage.find_objects(
+            region_of[part].astype(np.int32), CHART_COUNT
+        )  # labelling all of a photo is slow
         for k in np.flatnonzero(accused):
-            label = regions[accused[k]]
-            near = label[max(y[k] - 1, 0) : y[k] + 2, max(x[k] - 1, 0) : x[k] + 2]
-            region = np.isin(label, near[near > 0]) & (part == accused[k])
-            if region.any():
+            wanted = region_of[accused[k]]
+            box = boxes[wanted - 1]
+            label = ndimage.label(region_of[part[box]] == wanted, np.ones((3, 3)))[0]
+            top, left = y[k] - 1 - box[0].start, x[k] - 1 - box[1].start
+            near = label[max(top, 0) : top + 3, max(left, 0) : left + 3]
+            region = np.isin(label, near[near > 0])
+            if region.any():  # or another keypoint had it removed just before
                 name = evidence.skeleton.keypoints[keypoints[k]]
                 removed.append(
                     RemovedRegion(evidence.labels[people[k]], name, int(accused[k]), int(region.sum()))
                 )
-            part[region] = 0
+            part[box][region] = 0
             part[y[k], x[k]] = 0
     return iuv.without(part == 0), removed
+
+
+def _regions(whole_limbs: bool) -> np.ndarray:
+    """(25,) what each I spreads to: all parts with the same number."""
+    table = np.arange(CHART_COUNT + 1, dtype=np.uint8)
+    if whole_limbs:
+        for side in ("left", "right"):
+            for segments in LIMBS.values():
+                parts = [part for segment in segments for part in SEGMENTS[f"{side}_{segment}"]]
+                table[parts] = min(parts)
+    return table
 
 
 def _accused_parts(part: np.ndarray, x: np.ndarray, y: np.ndarray, wrong: np.ndarray) -> np.ndarray:
