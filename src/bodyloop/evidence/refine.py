@@ -103,7 +103,7 @@ def refine_iuv(
     8 neighbours) become background.
 
     Where the paper leaves it open: the background is a value like others, so a keypoint in whose grid it is the
-    most frequent accuses nobody, and so is a tie with a right part or the background; pixels beyond the map's
+    most frequent accuses nobody, nor does a tie with a right part or the background; pixels beyond the map's
     edge do not count. All keypoints judge the same map, whatever their order, and it is judged again until
     nobody is accused: a map that comes out would come out unchanged again.
 
@@ -136,9 +136,8 @@ def refine_iuv(
         accused = _accused_parts(part, x, y, wrong[keypoints])
         if not accused.any():
             break
-        boxes = ndimage.find_objects(
-            region_of[part].astype(np.int32), CHART_COUNT
-        )  # labelling all of a photo is slow
+        # Regions are labelled within the boxes of their parts: labelling a whole photo for each is slow.
+        boxes = ndimage.find_objects(region_of[part].astype(np.int32), CHART_COUNT)
         for k in np.flatnonzero(accused):
             wanted = region_of[accused[k]]
             box = boxes[wanted - 1]
