@@ -27,9 +27,9 @@ class Skips:
         self._count: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
-    def add(self, reason: str, where: str) -> None:
-        """Count one record at `where`."""
-        self._count[reason] += 1
+    def add(self, reason: str, where: str, times: int = 1) -> None:
+        """Count one record at `where`, or several things in it."""
+        self._count[reason] += times
         self._first.setdefault(reason, where)
 
     def lines(self, limit: int = 20) -> list[str]:
