@@ -1,0 +1,56 @@
+"""From light to pixels: focus, blur, exposure, noise, compression."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from bodyloop.data.synthetic.domains import Domain
+from bodyloop.data.synthetic.streams import chance, uniform
+
+USUAL = 224.0
+"""Pixels: the size of image for which the domains' blur is given."""
+
+
+def focused(rng: np.random.Generator, domain: Domain, scene: np.ndarray) -> np.ndarray:
+    """The scene (H, W, 3) as a lens draws it that is focused on the person."""
+    radius = uniform(rng, (0.3, 0.8)) if not domain.varied else abs(rng.normal(0.0, 1.3))
+    radius *= scene.shape[0] / USUAL
+    return scene if radius < 0.4 else _blurred(scene, radius)
+
+
+def _blurred(scene: np.ndarray, radius: float) -> np.ndarray:
+    """Gaussian blur by way of pillow's eight bits, which is several times faster than floating point."""
+    coded = (np.sqrt(np.clip(scene, 0, 1)) * 255 + 0.5).astype(np.uint8)
+    soft = np.asarray(Image.fromarray(coded).filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
+    return soft * soft
+
+
+def exposure(rng: np.random.Generator, domain: Domain, mean: float) -> tuple[float, float, float]:
+    """Factors of red, green and blue: what brings the mean to a middle tone, more or less, and a colour cast."""
+    spread = 0.3 if domain.varied else 0.08
+    gain = (0.22 / max(mean, 0.02)) ** 0.6 * float(np.exp(rng.normal(0.0, spread)))
+    red, blue = np.exp(rng.normal(0.0, 0.3 * spread, 2))
+    return gain * float(red), gain, gain * float(blue)
+
+
+def developed(rng: np.random.Generator, domain: Domain, picture: np.ndarray) -> np.ndarray:
+    """Picture (H, W, 3) float32 in [0, 1] to uint8, with the domain's blur, noise and artefacts."""
+    scale = picture.shape[0] / USUAL
+    image = Image.fromarray((picture * 255 + 0.5).astype(np.uint8))
+    sigma = uniform(rng, (0.25, domain.blur)) * scale
+    if chance(rng, 0.5 * domain.artefacts):
+        small = max(int(image.width * uniform(rng, (0.4, 0.8))), 8)
+        image = image.resize((small, small), Image.Resampling.BILINEAR).resize(
+            image.size, Image.Resampling.BICUBIC
+        )
+    if sigma > 0.3:
+        image = image.filter(ImageFilter.GaussianBlur(sigma))
+    level = uniform(rng, (0.002, domain.noise)) * 255
+    grain = rng.standard_normal(picture.shape, np.float32) * np.float32(level)
+    noisy = np.clip(np.asarray(image, np.float32) + grain + 0.5, 0, 255).astype(np.uint8)
+    if not chance(rng, domain.artefacts):
+        return noisy
+    buffer = io.BytesIO()
+    Image.fromarray(noisy).save(buffer, "JPEG", quality=int(rng.integers(25, 85)))
+    return np.array(Image.open(buffer))
