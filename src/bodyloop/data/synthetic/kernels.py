@@ -8,45 +8,73 @@ import numpy as np
 
 from bodyloop.jit import jit
 
+compiled = jit(error_model="numpy", fastmath={"contract", "arcp", "nsz", "reassoc"})
+"""Division by zero gives infinity, as in numpy; sums may be taken in another order, but infinities stay."""
+
 SKIN, HAIR, TOP, BOTTOM, SHOE, SOLE, SOCK, EYE, IRIS, LIPS, TRIM = range(11)
 PLAIN, STRIPES, BARS, CHECKS, BLOTCHES, DOTS, PRINT, WEAVE = range(8)
 BOX, BALL, ROOM = range(3)
 FLAT, GRAIN, PLANKS, TILES, WINDOWS, BANDS = range(6)
 
 
-@jit()
+GRID = np.random.Generator(np.random.Philox(8)).integers(0, 256, (32, 32, 32)).astype(np.uint8)
+"""Random bytes that all noise is made of: one look-up is several times faster than hashing."""
+
+
+@compiled
 def _hash(i, j, k, seed):
-    """A number in [0, 1) of three whole numbers."""
-    h = (i * 374761393 + j * 668265263 + k * 1274126177 + seed * 974634141) & 0xFFFFFFFF
-    h = ((h ^ (h >> 15)) * 2246822519) & 0xFFFFFFFF
-    h = ((h ^ (h >> 13)) * 3266489917) & 0xFFFFFFFF
-    return ((h ^ (h >> 16)) & 0xFFFFFF) / 16777216.0
+    """A number in [0, 1] of three whole numbers; it repeats after 32 of each."""
+    return GRID[(i + seed) & 31, (j + (seed >> 5)) & 31, (k + (seed >> 10)) & 31] / 255.0
 
 
-@jit()
+@compiled
 def noise(x, y, z, seed):
-    """Smooth value noise in [0, 1]; features are about one unit wide."""
+    """Smooth value noise in [0, 1]; features are about one unit wide, and it repeats after 32."""
     i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
     u, v, w = x - i, y - j, z - k
     u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
-    a = _hash(i, j, k, seed) * (1 - u) + _hash(i + 1, j, k, seed) * u
-    b = _hash(i, j + 1, k, seed) * (1 - u) + _hash(i + 1, j + 1, k, seed) * u
-    c = _hash(i, j, k + 1, seed) * (1 - u) + _hash(i + 1, j, k + 1, seed) * u
-    d = _hash(i, j + 1, k + 1, seed) * (1 - u) + _hash(i + 1, j + 1, k + 1, seed) * u
-    return (a * (1 - v) + b * v) * (1 - w) + (c * (1 - v) + d * v) * w
+    i, j, k = i + seed, j + (seed >> 5), k + (seed >> 10)
+    i, j, k, p, q, r = i & 31, j & 31, k & 31, (i + 1) & 31, (j + 1) & 31, (k + 1) & 31
+    a = GRID[i, j, k] * (1 - u) + GRID[p, j, k] * u
+    b = GRID[i, q, k] * (1 - u) + GRID[p, q, k] * u
+    c = GRID[i, j, r] * (1 - u) + GRID[p, j, r] * u
+    d = GRID[i, q, r] * (1 - u) + GRID[p, q, r] * u
+    return ((a * (1 - v) + b * v) * (1 - w) + (c * (1 - v) + d * v) * w) / 255.0
 
 
-@jit()
+@compiled
+def _slope(x, y, z, seed):
+    """Gradient of `noise`."""
+    i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
+    u, v, w = x - i, y - j, z - k
+    du, dv, dw = 6 * u * (1 - u), 6 * v * (1 - v), 6 * w * (1 - w)
+    u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
+    i, j, k = i + seed, j + (seed >> 5), k + (seed >> 10)
+    i, j, k, p, q, r = i & 31, j & 31, k & 31, (i + 1) & 31, (j + 1) & 31, (k + 1) & 31
+    a0, a1, b0, b1 = GRID[i, j, k] / 255.0, GRID[p, j, k] / 255.0, GRID[i, q, k] / 255.0, GRID[p, q, k] / 255.0
+    c0, c1, d0, d1 = GRID[i, j, r] / 255.0, GRID[p, j, r] / 255.0, GRID[i, q, r] / 255.0, GRID[p, q, r] / 255.0
+    a, b, c, d = a0 + (a1 - a0) * u, b0 + (b1 - b0) * u, c0 + (c1 - c0) * u, d0 + (d1 - d0) * u
+    along = ((a1 - a0) * (1 - v) + (b1 - b0) * v) * (1 - w) + ((c1 - c0) * (1 - v) + (d1 - d0) * v) * w
+    return du * along, dv * ((b - a) * (1 - w) + (d - c) * w), dw * ((c - a) * (1 - v) + (d - b) * v)
+
+
+@compiled
+def _rgb(color):
+    """A record's colour as a tuple."""
+    return color[0], color[1], color[2]
+
+
+@compiled
 def _mix(a, b, t):
     return a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t
 
 
-@jit()
+@compiled
 def _scaled(a, s):
     return a[0] * s, a[1] * s, a[2] * s
 
 
-@jit()
+@compiled
 def vertex_normals(vertices, faces, normals):
     """Unit normals (V, 3) of vertices (V, 3), written; faces weigh by their area."""
     normals[:] = 0.0
@@ -74,7 +102,7 @@ def vertex_normals(vertices, faces, normals):
         normals[v, 2] /= size
 
 
-@jit()
+@compiled
 def _head(x, y, z, look, place):
     """What the surface is made of above the neck."""
     side = abs(x)
@@ -96,7 +124,7 @@ def _head(x, y, z, look, place):
     return SKIN
 
 
-@jit()
+@compiled
 def material(x, y, z, look, place):
     """What the surface is made of at a place of the rest body."""
     side = abs(x)
@@ -126,17 +154,18 @@ def material(x, y, z, look, place):
     return SKIN
 
 
-@jit()
-def clothe(rest, fill, vertices, normals, look, place, out):
+@compiled
+def clothe(rest, fill, vertices, normals, looks, places, out):
     """Push vertices (V, 3) outwards to where cloth and hair lie.
 
     Args:
         rest: (V, 3) places on the rest body.
         fill: (V,) metres that a taut cloth would stand off the skin (hollows), 0 on bumps.
         vertices, normals: (V, 3) of the posed skin.
-        look, place: see `looks`.
+        looks, places: one record each (`looks.record`).
         out: (V, 3), written.
     """
+    look, place = looks[0], places[0]
     for v in range(rest.shape[0]):
         x, y, z = rest[v, 0], rest[v, 1], rest[v, 2]
         kind = material(x, y, z, look, place)
@@ -162,7 +191,7 @@ def clothe(rest, fill, vertices, normals, look, place, out):
             out[v, axis] = vertices[v, axis] + off * normals[v, axis]
 
 
-@jit()
+@compiled
 def _pattern(x, y, z, first, second, kind, scale, look, place):
     """A garment's colour at a place of the rest body; `scale` is the width of a repeat in metres."""
     arm = y > place.arm_y and abs(x) > place.shoulder_x
@@ -191,36 +220,36 @@ def _pattern(x, y, z, first, second, kind, scale, look, place):
     return first
 
 
-@jit()
+@compiled
 def _surface(x, y, z, kind, look, place):
     """Colour, shine and height of folds of the surface."""
     if kind == TOP or kind == BOTTOM or kind == TRIM:
         if kind == TOP:
-            color = _pattern(x, y, z, look.top, look.top_other, look.top_pattern, look.top_scale, look, place)
+            color = _pattern(x, y, z, _rgb(look.top), _rgb(look.top_other), look.top_pattern, look.top_scale, look, place)
         elif kind == TRIM:
-            color = look.trim
+            color = _rgb(look.trim)
         else:
             color = _pattern(
-                x, y, z, look.bottom, look.bottom_other, look.bottom_pattern, look.bottom_scale, look, place
+                x, y, z, _rgb(look.bottom), _rgb(look.bottom_other), look.bottom_pattern, look.bottom_scale, look, place
             )
             if look.belt > 0.0 and y > look.waist_line - 0.03 and y < look.waist_line:
-                color = look.shoe
+                color = _rgb(look.shoe)
         # Darker in the folds' valleys; cloth is never quite even.
         even = 0.86 + 0.28 * noise(17 * x, 11 * y, 17 * z, look.seed + 10)
         return _scaled(color, even), 0.0, 1.0
     if kind == HAIR:
         strand = 0.6 + 0.8 * noise(150 * x, 30 * y, 150 * z, look.seed + 11)
-        return _scaled(look.hair, strand), 0.12, 0.5
+        return _scaled(_rgb(look.hair), strand), 0.12, 0.5
     if kind == SHOE:
-        return look.shoe, 0.15, 0.2
+        return _rgb(look.shoe), 0.15, 0.2
     if kind == SOLE:
-        return look.sole, 0.0, 0.0
+        return _rgb(look.sole), 0.0, 0.0
     if kind == SOCK:
-        return look.sock, 0.0, 0.3
+        return _rgb(look.sock), 0.0, 0.3
     if kind == EYE:
         return (0.75, 0.73, 0.7), 0.3, 0.0
     if kind == IRIS:
-        return look.iris, 0.4, 0.0
+        return _rgb(look.iris), 0.4, 0.0
     red = 0.25 * noise(18 * x, 18 * y, 18 * z, look.seed + 12) - 0.1
     skin = (look.skin[0] * (1 + red), look.skin[1], look.skin[2])
     if kind == LIPS:
@@ -228,31 +257,43 @@ def _surface(x, y, z, kind, look, place):
     return skin, 0.1, 0.0
 
 
-@jit()
+@compiled
+def splat(points, projection, depth):
+    """Depth (S, S) of world points (V, 3) under a projection (3, 4), each a square of three pixels; written."""
+    p = projection
+    for v in range(points.shape[0]):
+        x, y, z = points[v, 0], points[v, 1], points[v, 2]
+        away = p[2, 0] * x + p[2, 1] * y + p[2, 2] * z + p[2, 3]
+        column = int((p[0, 0] * x + p[0, 1] * y + p[0, 2] * z + p[0, 3]) / away + 0.5)
+        row = int((p[1, 0] * x + p[1, 1] * y + p[1, 2] * z + p[1, 3]) / away + 0.5)
+        for i in range(max(row - 1, 0), min(row + 2, depth.shape[0])):
+            for j in range(max(column - 1, 0), min(column + 2, depth.shape[1])):
+                depth[i, j] = min(depth[i, j], away)
+
+
+@compiled
 def lit_share(px, py, pz, shadow):
     """Share of the lamp that reaches a place, softened over `shadow.spread` pixels of the lamp's map."""
-    t, s = shadow.turn, shadow.place
-    z = t[2, 0] * px + t[2, 1] * py + t[2, 2] * pz + s[2]
+    p = shadow.projection
+    z = p[2, 0] * px + p[2, 1] * py + p[2, 2] * pz + p[2, 3]
     if z <= 0.0:
         return 1.0
-    u = (t[0, 0] * px + t[0, 1] * py + t[0, 2] * pz + s[0]) / z * shadow.focal[0] + shadow.center[0]
-    v = (t[1, 0] * px + t[1, 1] * py + t[1, 2] * pz + s[1]) / z * shadow.focal[1] + shadow.center[1]
+    u = (p[0, 0] * px + p[0, 1] * py + p[0, 2] * pz + p[0, 3]) / z
+    v = (p[1, 0] * px + p[1, 1] * py + p[1, 2] * pz + p[1, 3]) / z
     height, width = shadow.depth.shape
     margin = 2 * shadow.spread
     if u < -margin or v < -margin or u > width - 1 + margin or v > height - 1 + margin:
         return 1.0
     lit = 0.0
-    for i in range(-1, 2):
-        for j in range(-1, 2):
-            column, row = int(np.rint(u + i * shadow.spread)), int(np.rint(v + j * shadow.spread))
-            hidden = (
-                0 <= row < height and 0 <= column < width and shadow.depth[row, column] < z - shadow.bias
-            )
-            lit += 0.0 if hidden else 1.0
-    return lit / 9.0
+    for tap in range(5):
+        i, j = (0, -1, 1, -1, 1)[tap], (0, -1, -1, 1, 1)[tap]
+        column, row = int(u + i * shadow.spread + 0.5), int(v + j * shadow.spread + 0.5)
+        hidden = 0 <= row < height and 0 <= column < width and shadow.depth[row, column] < z - shadow.bias
+        lit += 0.0 if hidden else 0.2
+    return lit
 
 
-@jit()
+@compiled
 def _light(color, nx, ny, nz, lit, light):
     """Colour of a matt surface under the lamp and the hemisphere of sky and ground."""
     d = light.direction
@@ -266,8 +307,8 @@ def _light(color, nx, ny, nz, lit, light):
     )
 
 
-@jit()
-def shade(face_id, barycentric, depth, faces, first, rest, normals, lens, eye, turn, look, place, light, shadow, out):
+@compiled
+def shade(face_id, barycentric, depth, faces, first, rest, normals, lens, eye, turn, looks, places, light, shadow, out):
     """Colour every sample that sees one person.
 
     Args:
@@ -278,9 +319,11 @@ def shade(face_id, barycentric, depth, faces, first, rest, normals, lens, eye, t
         lens: fx, fy, cx, cy.
         eye: (3,) the camera's place.
         turn: (3, 3) camera to world.
-        look, place, light, shadow: see `looks`, `lights`.
+        looks, places: one record each (`looks.record`).
+        light, shadow: see `scenes.Light` and `shadows.Shadow`.
         out: (H, W, 3) float32; this person's samples are written.
     """
+    look, place = looks[0], places[0]
     for row in range(face_id.shape[0]):
         dy = (row - lens[3]) / lens[1]
         for column in range(face_id.shape[1]):
@@ -299,9 +342,8 @@ def shade(face_id, barycentric, depth, faces, first, rest, normals, lens, eye, t
             color, shine, folds = _surface(x, y, z, kind, look, place)
             if folds > 0.0:
                 amount = look.folds * folds
-                nx += amount * (noise(30 * x, 16 * y, 30 * z, look.seed + 13) - 0.5)
-                ny += amount * (noise(30 * x, 22 * y, 30 * z, look.seed + 14) - 0.5)
-                nz += amount * (noise(30 * x, 16 * y, 30 * z, look.seed + 15) - 0.5)
+                sx, sy, sz = _slope(24 * x, 12 * y, 24 * z, look.seed + 13)
+                nx, ny, nz = nx - amount * sx, ny - 0.6 * amount * sy, nz - amount * sz
             size = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
             nx, ny, nz = nx / size, ny / size, nz / size
             dx = (column - lens[2]) / lens[0]
@@ -329,7 +371,7 @@ def shade(face_id, barycentric, depth, faces, first, rest, normals, lens, eye, t
             out[row, column, 2] = blue
 
 
-@jit()
+@compiled
 def _texture(u, v, w, first, second, kind, scale, seed):
     """Colour of a thing at a place (u, v) of its surface and w along its normal."""
     a, b = u / scale, v / scale
@@ -357,52 +399,56 @@ def _texture(u, v, w, first, second, kind, scale, seed):
     return first if band - np.floor(band) < 0.5 else second
 
 
-@jit()
-def _meet_box(ox, oy, oz, dx, dy, dz, solid, inside):
+@compiled
+def _slab(o, d, half):
+    """Where a ray enters and leaves -half .. half of one axis."""
+    if abs(d) < 1e-12:
+        return (-1e30, 1e30) if abs(o) <= half else (1e30, -1e30)
+    scale = 1.0 / d
+    middle, reach = -o * scale, half * abs(scale)
+    return middle - reach, middle + reach
+
+
+@compiled
+def _meet_box(ox, oy, oz, dx, dy, dz, hx, hy, hz, inside):
     """Distance to a box along a ray in the box's axes, and the face's axis; for a room the far side counts."""
-    near, far, axis_near, axis_far = -1e30, 1e30, 0, 0
-    for axis in range(3):
-        o = (ox, oy, oz)[axis]
-        d = (dx, dy, dz)[axis]
-        half = solid[4 + axis]
-        if abs(d) < 1e-12:
-            if abs(o) > half:
-                return -1.0, 0
-            continue
-        first, last = (-half - o) / d, (half - o) / d
-        if first > last:
-            first, last = last, first
-        if first > near:
-            near, axis_near = first, axis
-        if last < far:
-            far, axis_far = last, axis
+    x_in, x_out = _slab(ox, dx, hx)
+    y_in, y_out = _slab(oy, dy, hy)
+    z_in, z_out = _slab(oz, dz, hz)
+    near, far = max(x_in, y_in, z_in), min(x_out, y_out, z_out)
     if near > far or far <= 0.0:
         return -1.0, 0
-    return (far, axis_far) if inside else (near, axis_near)
+    if inside:
+        return far, 0 if far == x_out else (1 if far == y_out else 2)
+    return near, 0 if near == x_in else (1 if near == y_in else 2)
 
 
-@jit()
-def _meet_ball(ox, oy, oz, dx, dy, dz, solid):
+@compiled
+def _meet_ball(ox, oy, oz, dx, dy, dz, hx, hy, hz):
     """Distance to an ellipsoid along a ray in its axes."""
-    ax, ay, az = ox / solid[4], oy / solid[5], oz / solid[6]
-    bx, by, bz = dx / solid[4], dy / solid[5], dz / solid[6]
+    ax, ay, az = ox / hx, oy / hy, oz / hz
+    bx, by, bz = dx / hx, dy / hy, dz / hz
     a, b, c = bx * bx + by * by + bz * bz, ax * bx + ay * by + az * bz, ax * ax + ay * ay + az * az - 1.0
     under = b * b - a * c
     return (-b - np.sqrt(under)) / a if under > 0.0 else -1.0
 
 
-@jit()
+@compiled
 def _near_body(px, py, pz, blobs):
     """Share of the sky that the body takes from a place on the ground: few balls (B, 4) stand for it."""
     free = 1.0
+    if blobs.shape[0] and (blobs[0, 0] - px) ** 2 + (blobs[0, 2] - pz) ** 2 > 3.0:
+        return free
     for b in range(blobs.shape[0]):
         x, y, z, r = blobs[b, 0] - px, blobs[b, 1] - py, blobs[b, 2] - pz, blobs[b, 3]
         square = x * x + y * y + z * z
-        free *= 1.0 - min(0.75, max(y, 0.0) * r * r / (square * np.sqrt(square) + 1e-6))
+        if square > 0.7 or y < 0.0:
+            continue
+        free *= 1.0 - min(0.75, y * r * r / (square * np.sqrt(square) + 1e-6))
     return free
 
 
-@jit()
+@compiled
 def cast(lens, eye, turn, solids, ground, sky, backdrop, light, shadow, blobs, color, depth):
     """Colour and depth of everything but people, one ray a pixel.
 
@@ -413,7 +459,7 @@ def cast(lens, eye, turn, solids, ground, sky, backdrop, light, shadow, blobs, c
         sky: ((3,), (3,)) colours above and at the horizon.
         backdrop: (H, W, 3) picture where nothing is hit, or (0, 0, 3) for the sky.
         light, shadow: as for `shade`.
-        blobs: (B, 4) centres and radii of balls that take light from the ground.
+        blobs: (B, 4) centres and radii of balls that take light from the ground, the pelvis first.
         color: (H, W, 3) float32, written.
         depth: (H, W) float32, written; infinity where nothing is hit.
     """
@@ -428,16 +474,16 @@ def cast(lens, eye, turn, solids, ground, sky, backdrop, light, shadow, blobs, c
             if ground.there and wy < -1e-9:
                 best, which = -eye[1] / wy, -1
             for s in range(solids.shape[0]):
-                solid = solids[s]
-                cos, sin = solid[7], solid[8]
-                px, py, pz = eye[0] - solid[1], eye[1] - solid[2], eye[2] - solid[3]
+                cos, sin = solids[s, 7], solids[s, 8]
+                px, py, pz = eye[0] - solids[s, 1], eye[1] - solids[s, 2], eye[2] - solids[s, 3]
                 ox, oz = cos * px + sin * pz, cos * pz - sin * px
                 ux, uz = cos * wx + sin * wz, cos * wz - sin * wx
+                hx, hy, hz = solids[s, 4], solids[s, 5], solids[s, 6]
                 side = 0
-                if solid[0] == BALL:
-                    t = _meet_ball(ox, py, oz, ux, wy, uz, solid)
+                if solids[s, 0] == BALL:
+                    t = _meet_ball(ox, py, oz, ux, wy, uz, hx, hy, hz)
                 else:
-                    t, side = _meet_box(ox, py, oz, ux, wy, uz, solid, solid[0] == ROOM)
+                    t, side = _meet_box(ox, py, oz, ux, wy, uz, hx, hy, hz, solids[s, 0] == ROOM)
                 if 0.05 < t < best:
                     best, which, axis = t, s, side
             depth[row, column] = best
@@ -459,7 +505,7 @@ def cast(lens, eye, turn, solids, ground, sky, backdrop, light, shadow, blobs, c
             color[row, column, 2] = shown[2]
 
 
-@jit()
+@compiled
 def _thing(x, y, z, wx, wy, wz, which, axis, solids, ground, light, shadow, blobs):
     """Colour of the ground (which = -1) or of a solid at a place, under the light."""
     lit = lit_share(x, y, z, shadow)
@@ -500,7 +546,7 @@ def _thing(x, y, z, wx, wy, wz, which, axis, solids, ground, light, shadow, blob
     return _light(color, nx, ny, nz, lit, light)
 
 
-@jit()
+@compiled
 def compose(face_id, depth, person, scene, scene_depth, slack, exposure, out):
     """Picture (H, W, 3) in [0, 1], gamma included, of samples (f H, f W) of people in a scene (H, W).
 

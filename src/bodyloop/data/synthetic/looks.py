@@ -64,15 +64,19 @@ class Tailor:
 
     Attributes:
         place: where things are.
+        record: the same for the compiled loops.
         rest: (V, 3) float32 mean body.
         fill: (V,) float32 metres by which a taut cloth stands off the skin.
         faces: (F, 3) int64.
+        joints: (24, V) float32 regressor of the joints.
     """
 
     place: Place
+    record: np.ndarray
     rest: np.ndarray
     fill: np.ndarray
     faces: np.ndarray
+    joints: np.ndarray
 
     @classmethod
     def measure(cls, body: BodyModel) -> "Tailor":
@@ -85,9 +89,9 @@ class Tailor:
         normals = vertex_normals(rest, faces)
         taut = _smoothed(rest, faces)
         fill = ((taut - rest) * normals).sum(-1).clamp(0.0, 0.03)
-        return cls(
-            _place(joints, rest.numpy(), _landmarks(body, rest)), rest.numpy(), fill.numpy(), faces.numpy()
-        )
+        place = _place(joints, rest.numpy(), _landmarks(body, rest))
+        regressor = body.joint_regressor.detach().cpu().float().numpy()
+        return cls(place, record(place), rest.numpy(), fill.numpy(), faces.numpy(), regressor)
 
 
 def _landmarks(body: BodyModel, rest: torch.Tensor) -> dict[str, list[float]]:
@@ -181,6 +185,13 @@ class Look(NamedTuple):
     shoe_thick: float
     hair_thick: float
     folds: float
+
+
+def record(numbers: Look | Place) -> np.ndarray:
+    """A record array (1,) of the same names, which the compiled loops read faster than a tuple."""
+    kinds = {int: np.dtype("i8"), float: np.dtype("f8"), tuple: np.dtype(("f8", (3,)))}
+    fields = [(name, kinds[type(value)]) for name, value in zip(numbers._fields, numbers, strict=True)]
+    return np.array([tuple(numbers)], fields)
 
 
 def linear(color: Color) -> Color:

@@ -68,7 +68,7 @@ class PriorPoses:
         """`temperature` below 1 makes poses more usual; `body` tells how to stand them in balance."""
         self.name = f"{name} at temperature {temperature:g}"
         self._prior, self._temperature = prior, temperature
-        rest = body.rest_joints[0].detach().cpu().float()
+        rest = body.rest_joints[0].detach().cpu().float().numpy()
         self._rest, self._parents = rest, body.parents
 
     def draw(self, rng: np.random.Generator) -> Tensor:
@@ -88,18 +88,18 @@ class PriorPoses:
         """The pose of a latent, turned so that its middle is more or less above its feet."""
         with torch.no_grad():
             local = self._prior.decode(self._temperature * z.float()[None])[0]
-        rotations = torch.cat([torch.eye(3)[None], local])
-        world, places = [rotations[0]], [self._rest[0]]
+        local = local.numpy()
+        world, places = [np.eye(3, dtype=np.float32)], [self._rest[0]]
         for joint, parent in enumerate(self._parents[1:], 1):
             places.append(places[parent] + world[parent] @ (self._rest[joint] - self._rest[parent]))
-            world.append(world[parent] @ rotations[joint])
-        feet = torch.stack([places[7], places[8], places[10], places[11]])
-        up = torch.stack([places[0], places[9], places[12]]).mean(0) - feet.mean(0)
-        lean = math.acos(max(-1.0, min(1.0, float(up[1] / up.norm().clamp_min(1e-6)))))
-        axis = torch.linalg.cross(up, torch.tensor([0.0, 1.0, 0.0]))
-        turn = axis / axis.norm().clamp_min(1e-6) * min(lean, MOST_LEAN)
-        rotations[0] = axis_angle_to_rotmat(turn)
-        return rotations
+            world.append(world[parent] @ local[joint - 1])
+        feet = (places[7] + places[8] + places[10] + places[11]) / 4
+        up = (places[0] + places[9] + places[12]) / 3 - feet
+        axis = np.array([-up[2], 0.0, up[0]])  # up x vertical
+        flat = float(np.linalg.norm(axis))
+        turn = axis / max(flat, 1e-6) * min(math.atan2(flat, float(up[1])), MOST_LEAN)
+        root = axis_angle_to_rotmat(torch.from_numpy(turn).float())
+        return torch.cat([root[None], torch.from_numpy(local)])
 
 
 def draw_betas(rng: np.random.Generator, spread: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.synthetic.domains import Domain
 from bodyloop.data.synthetic.lens import developed, exposure, focused
-from bodyloop.data.synthetic.looks import Tailor
+from bodyloop.data.synthetic.looks import Tailor, record
 from bodyloop.data.synthetic.occluders import draw_occluder
 from bodyloop.data.synthetic.sample import SyntheticSample
 from bodyloop.data.synthetic.scenes import SOLID_NUMBERS, Scene
@@ -44,8 +44,8 @@ def photograph(
     faces = torch.from_numpy(np.concatenate([tailor.faces + i * count for i in range(len(shot.people))]))
     seen = torch.from_numpy(shot.pose.seen(places).astype(np.float32))
     labels, samples = (rasterize(seen, faces, c) for c in (shot.camera, supersampled(shot.camera, SUPERSAMPLING)))
-    shadow = lamp_map(places, faces, shot.scene)
-    scene, depth = _surroundings(rng, domain, shot, body, labels, (shadow, len(tailor.faces)))
+    shadow = lamp_map(places, shot.scene)
+    scene, depth = _surroundings(rng, domain, shot, tailor, labels, shadow)
     people = _shaded(shot, tailor, samples, shadow)
     picture = _composed(rng, samples, people, focused(rng, domain, scene), depth, domain)
     return SyntheticSample(
@@ -73,14 +73,13 @@ def _surroundings(
     rng: np.random.Generator,
     domain: Domain,
     shot: Shot,
-    body: BodyModel,
+    tailor: Tailor,
     labels: Fragments,
-    more: tuple[Shadow, int],
+    shadow: Shadow,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colour (H, W, 3) and depth (H, W) of everything but people, with an occluder where one is drawn."""
-    shadow, face_count = more
-    with torch.no_grad():
-        near = np.concatenate([blobs(body.joints(f.bodies).numpy()) for f in shot.people])
+    face_count = len(tailor.faces)
+    near = np.concatenate([blobs(tailor.joints @ f.vertices) for f in shot.people])
     hindrance = None
     if chance(rng, domain.occluded):
         own = torch.where(labels.face_id < face_count, labels.depth, torch.inf)
@@ -143,8 +142,8 @@ def _shaded(shot: Shot, tailor: Tailor, samples: Fragments, shadow: Shadow) -> n
             lens,
             shot.pose.eye,
             shot.pose.turn,
-            figure.look,
-            tailor.place,
+            record(figure.look),
+            tailor.record,
             shot.scene.light,
             shadow,
             out,
@@ -164,7 +163,7 @@ def _composed(
     from bodyloop.data.synthetic import kernels
 
     out = np.empty_like(scene)
-    mean = float(np.clip(scene, 0, 1).mean())
+    mean = float(np.clip(scene[::4, ::4], 0, 1).mean())
     kernels.compose(
         samples.face_id.numpy(),
         samples.depth.numpy(),

@@ -9,11 +9,11 @@ import torch
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.splits import SplitName
 from bodyloop.data.synthetic.domains import Domain
-from bodyloop.data.synthetic.looks import Look, Tailor, draw_look
+from bodyloop.data.synthetic.looks import Look, Tailor, draw_look, record
 from bodyloop.data.synthetic.people import PoseSource, draw_betas, turned
 from bodyloop.data.synthetic.scenes import Photos, Scene, Stand, draw_scene, studio_room
 from bodyloop.data.synthetic.streams import chance, stream, uniform
-from bodyloop.data.synthetic.views import Pose, crop, free_pose, studio_pose
+from bodyloop.data.synthetic.views import Pose, bounds, crop, free_pose, studio_pose
 from bodyloop.geometry import Camera
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -50,7 +50,8 @@ class Figure:
     @property
     def middle(self) -> np.ndarray:
         """Middle of the box (3,)."""
-        return np.asarray(self.vertices.min(0) + self.vertices.max(0)) / 2
+        low, high = bounds(self.vertices)
+        return np.asarray(low + high) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,10 +165,10 @@ class Stage:
         with torch.no_grad():
             skin = self.body.vertices(at_origin).float().numpy()
         normals, vertices = np.empty_like(skin), np.empty_like(skin)
-        t = self.tailor
+        t, outfit = self.tailor, record(look)
         kernels.vertex_normals(skin, t.faces, normals)
-        kernels.clothe(t.rest, t.fill, skin, normals, look, t.place, vertices)
+        kernels.clothe(t.rest, t.fill, skin, normals, outfit, t.record, vertices)
         kernels.vertex_normals(vertices, t.faces, normals)
-        low, high = vertices.min(0), vertices.max(0)
+        low, high = bounds(vertices)
         shift = -np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2], np.float64)
         return Figure(at_origin, vertices, normals, look).moved(shift)
