@@ -4,7 +4,7 @@ from bodyloop.data.synthetic.dataset import SyntheticPeople
 from bodyloop.data.synthetic.domains import DOMAINS, Domain, get_domain
 from bodyloop.data.synthetic.people import MocapPoses, PoseSource, PriorPoses
 from bodyloop.data.synthetic.sample import Keypoints, SyntheticSample
-#from bodyloop.data.synthetic.shards import Recipe, read_shard, read_shards, write_shards
+from bodyloop.data.synthetic.shards import Recipe, read_shard, read_shards, write_shards
 
 __all__ = [
     "DOMAINS",

@@ -51,8 +51,18 @@ def _slope(x, y, z, seed):
     u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
     i, j, k = i + seed, j + (seed >> 5), k + (seed >> 10)
     i, j, k, p, q, r = i & 31, j & 31, k & 31, (i + 1) & 31, (j + 1) & 31, (k + 1) & 31
-    a0, a1, b0, b1 = GRID[i, j, k] / 255.0, GRID[p, j, k] / 255.0, GRID[i, q, k] / 255.0, GRID[p, q, k] / 255.0
-    c0, c1, d0, d1 = GRID[i, j, r] / 255.0, GRID[p, j, r] / 255.0, GRID[i, q, r] / 255.0, GRID[p, q, r] / 255.0
+    a0, a1, b0, b1 = (
+        GRID[i, j, k] / 255.0,
+        GRID[p, j, k] / 255.0,
+        GRID[i, q, k] / 255.0,
+        GRID[p, q, k] / 255.0,
+    )
+    c0, c1, d0, d1 = (
+        GRID[i, j, r] / 255.0,
+        GRID[p, j, r] / 255.0,
+        GRID[i, q, r] / 255.0,
+        GRID[p, q, r] / 255.0,
+    )
     a, b, c, d = a0 + (a1 - a0) * u, b0 + (b1 - b0) * u, c0 + (c1 - c0) * u, d0 + (d1 - d0) * u
     along = ((a1 - a0) * (1 - v) + (b1 - b0) * v) * (1 - w) + ((c1 - c0) * (1 - v) + (d1 - d0) * v) * w
     return du * along, dv * ((b - a) * (1 - w) + (d - c) * w), dw * ((c - a) * (1 - v) + (d - b) * v)
@@ -170,7 +180,7 @@ def clothe(rest, fill, vertices, normals, looks, places, out):
         x, y, z = rest[v, 0], rest[v, 1], rest[v, 2]
         kind = material(x, y, z, look, place)
         off = 0.0
-        if kind == TOP or kind == TRIM:
+        if kind in (TOP, TRIM):
             low = max(0.0, 1.0 - (y - look.shirt_hem) / 0.25) if abs(x) < place.shoulder_x else 0.0
             fold = noise(14 * x, 9 * y, 14 * z, look.seed + 2)
             off = look.top_thick * (0.55 + 0.9 * fold) + look.looseness * fill[v]
@@ -179,7 +189,7 @@ def clothe(rest, fill, vertices, normals, looks, places, out):
             down = min(max((place.hip_y - y) / (place.hip_y - place.ankle_y), 0.0), 1.0)
             fold = noise(13 * x, 8 * y, 13 * z, look.seed + 4)
             off = (look.bottom_thick + look.wide * down) * (0.55 + 0.9 * fold) + look.looseness * fill[v]
-        elif kind == SHOE or kind == SOLE:
+        elif kind in (SHOE, SOLE):
             off = look.shoe_thick
         elif kind == SOCK:
             off = 0.003
@@ -223,14 +233,24 @@ def _pattern(x, y, z, first, second, kind, scale, look, place):
 @compiled
 def _surface(x, y, z, kind, look, place):
     """Colour, shine and height of folds of the surface."""
-    if kind == TOP or kind == BOTTOM or kind == TRIM:
+    if kind in (TOP, BOTTOM, TRIM):
         if kind == TOP:
-            color = _pattern(x, y, z, _rgb(look.top), _rgb(look.top_other), look.top_pattern, look.top_scale, look, place)
+            color = _pattern(
+                x, y, z, _rgb(look.top), _rgb(look.top_other), look.top_pattern, look.top_scale, look, place
+            )
         elif kind == TRIM:
             color = _rgb(look.trim)
         else:
             color = _pattern(
-                x, y, z, _rgb(look.bottom), _rgb(look.bottom_other), look.bottom_pattern, look.bottom_scale, look, place
+                x,
+                y,
+                z,
+                _rgb(look.bottom),
+                _rgb(look.bottom_other),
+                look.bottom_pattern,
+                look.bottom_scale,
+                look,
+                place,
             )
             if look.belt > 0.0 and y > look.waist_line - 0.03 and y < look.waist_line:
                 color = _rgb(look.shoe)
@@ -308,7 +328,23 @@ def _light(color, nx, ny, nz, lit, light):
 
 
 @compiled
-def shade(face_id, barycentric, depth, faces, first, rest, normals, lens, eye, turn, looks, places, light, shadow, out):
+def shade(
+    face_id,
+    barycentric,
+    depth,
+    faces,
+    first,
+    rest,
+    normals,
+    lens,
+    eye,
+    turn,
+    looks,
+    places,
+    light,
+    shadow,
+    out,
+):
     """Colour every sample that sees one person.
 
     Args:

@@ -28,8 +28,8 @@ def _blurred(scene: np.ndarray, radius: float) -> np.ndarray:
 
 def exposure(rng: np.random.Generator, domain: Domain, mean: float) -> tuple[float, float, float]:
     """Factors of red, green and blue: what brings the mean to a middle tone, more or less, and a colour cast."""
-    spread = 0.3 if domain.varied else 0.08
-    gain = (0.22 / max(mean, 0.02)) ** 0.6 * float(np.exp(rng.normal(0.0, spread)))
+    spread = 0.25 if domain.varied else 0.08
+    gain = min(max((0.22 / max(mean, 0.02)) ** 0.5, 0.65), 1.8) * float(np.exp(rng.normal(0.0, spread)))
     red, blue = np.exp(rng.normal(0.0, 0.3 * spread, 2))
     return gain * float(red), gain, gain * float(blue)
 
@@ -47,7 +47,10 @@ def developed(rng: np.random.Generator, domain: Domain, picture: np.ndarray) -> 
     if sigma > 0.3:
         image = image.filter(ImageFilter.GaussianBlur(sigma))
     level = np.float32(uniform(rng, (0.002, domain.noise)) * 255)
-    noisy = np.asarray(image, np.float32) + _grain(rng, picture.shape[0] * picture.shape[1]).reshape(picture.shape) * level
+    noisy = (
+        np.asarray(image, np.float32)
+        + _grain(rng, picture.shape[0] * picture.shape[1]).reshape(picture.shape) * level
+    )
     noisy = np.clip(noisy + np.float32(0.5), 0, 255).astype(np.uint8)
     if not chance(rng, domain.artefacts):
         return noisy

@@ -222,6 +222,14 @@ def cloth_color(rng: np.random.Generator, vivid: float) -> Color:
     )
 
 
+def _shoe_color(rng: np.random.Generator) -> Color:
+    """Mostly black, brown, grey or white."""
+    if chance(rng, 0.2):
+        return cloth_color(rng, 1.0)
+    tone = float(rng.choice((0.12, 0.16, 0.25, 0.5, 0.85)))
+    return linear(colorsys.hsv_to_rgb(0.07, uniform(rng, (0.0, 0.45)) * (tone < 0.6), tone))
+
+
 def _patterns(rng: np.random.Generator, varied: bool) -> tuple[int, float, int, float]:
     """Kind and repeat of the shirt's pattern and of the trousers'."""
     from bodyloop.data.synthetic import kernels as k
@@ -245,6 +253,7 @@ def draw_look(rng: np.random.Generator, domain: Domain, place: Place) -> Look:
         place: of the body to be dressed.
     """
     varied = domain.varied
+    skin = _mixed(SKINS, rng)
     p = place
     top = cloth_color(rng, float(varied))
     bottom = cloth_color(rng, 0.3)
@@ -271,7 +280,7 @@ def draw_look(rng: np.random.Generator, domain: Domain, place: Place) -> Look:
     face_y = p.eye_y if p.eye_y > 0 else _between(p.neck_y, p.top_y, 0.55)
     return Look(
         seed=int(rng.integers(1 << 20)),
-        skin=_mixed(SKINS, rng),
+        skin=skin,
         hair=linear(tuple(HAIRS[rng.integers(len(HAIRS))])),  # type: ignore[arg-type]
         iris=linear((0.25, 0.17, 0.12) if chance(rng, 0.7) else (0.3, 0.4, 0.45)),
         top=top,
@@ -279,7 +288,7 @@ def draw_look(rng: np.random.Generator, domain: Domain, place: Place) -> Look:
         trim=top if chance(rng, 0.65) else other,
         bottom=bottom,
         bottom_other=tuple(0.35 * c for c in bottom) if bottom_pattern else bottom,  # type: ignore[arg-type]
-        shoe=_mixed(SKINS, rng) if barefoot else cloth_color(rng, float(varied)),
+        shoe=skin if barefoot else _shoe_color(rng),
         sole=linear((0.85, 0.84, 0.8)) if chance(rng, 0.5) else linear((0.15, 0.14, 0.13)),
         sock=linear((0.85, 0.85, 0.85)) if bare_sock else cloth_color(rng, 0.2),
         top_pattern=top_pattern,
@@ -303,11 +312,11 @@ def draw_look(rng: np.random.Generator, domain: Domain, place: Place) -> Look:
         hair_front=9.0 if bald else face_y + uniform(rng, (0.05, 0.072)),
         hair_back=9.0 if bald else p.neck_y + uniform(rng, (-0.06, 0.0) if long_hair else (0.045, 0.08)),
         beard=float(chance(rng, 0.2) and not long_hair),
-        top_thick=uniform(rng, (0.005, 0.013)),
-        bottom_thick=uniform(rng, (0.006, 0.013)),
-        wide=uniform(rng, (0.0, 0.02)),
+        top_thick=uniform(rng, (0.006, 0.016)),
+        bottom_thick=uniform(rng, (0.008, 0.02)),
+        wide=uniform(rng, (0.0, 0.035)),
         flare=0.0 if tucked else uniform(rng, (0.0, 0.022)),
-        looseness=uniform(rng, (0.6, 1.4)),
+        looseness=uniform(rng, (0.9, 1.8)),
         shoe_thick=uniform(rng, (0.004, 0.009)),
         hair_thick=uniform(rng, (0.004, 0.012)) + (0.008 if long_hair else 0.0),
         folds=uniform(rng, (0.3, 0.9)),

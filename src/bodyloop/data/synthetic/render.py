@@ -43,7 +43,9 @@ def photograph(
     count = len(shot.people[0].vertices)
     faces = torch.from_numpy(np.concatenate([tailor.faces + i * count for i in range(len(shot.people))]))
     seen = torch.from_numpy(shot.pose.seen(places).astype(np.float32))
-    labels, samples = (rasterize(seen, faces, c) for c in (shot.camera, supersampled(shot.camera, SUPERSAMPLING)))
+    labels, samples = (
+        rasterize(seen, faces, c) for c in (shot.camera, supersampled(shot.camera, SUPERSAMPLING))
+    )
     shadow = lamp_map(places, shot.scene)
     scene, depth = _surroundings(rng, domain, shot, tailor, labels, shadow)
     people = _shaded(shot, tailor, samples, shadow)
@@ -185,4 +187,3 @@ def _unhidden(labels: Fragments, depth: np.ndarray, face_count: int) -> Fragment
         labels.barycentric * seen[..., None],
         labels.depth.masked_fill(~seen, torch.inf),
     )
-

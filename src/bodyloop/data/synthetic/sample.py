@@ -109,9 +109,7 @@ class SyntheticSample:
         seen = torch.zeros_like(image[..., 0], dtype=torch.bool)
         for shift in ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2)):
             pixel = image.nan_to_num().round().long() + torch.tensor(shift)
-            pixel = torch.stack(
-                [pixel[..., 0].clamp(0, width - 1), pixel[..., 1].clamp(0, height - 1)], -1
-            )
+            pixel = torch.stack([pixel[..., 0].clamp(0, width - 1), pixel[..., 1].clamp(0, height - 1)], -1)
             there = depth.gather(-1, pixel[..., 1] * width + pixel[..., 0])
             surface = self.camera.unproject(pixel.to(camera), there)
             seen |= (surface - camera).norm(dim=-1) <= reach

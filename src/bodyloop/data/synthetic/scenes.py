@@ -112,9 +112,7 @@ class Stand:
         return math.hypot(self.person[0] - self.eye[0], self.person[2] - self.eye[2])
 
 
-def any_color(
-    rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]
-) -> Color:
+def any_color(rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]) -> Color:
     """A linear colour of any hue."""
     return linear(colorsys.hsv_to_rgb(rng.random(), uniform(rng, saturation), uniform(rng, value)))
 
@@ -209,11 +207,14 @@ def _before_picture(rng: np.random.Generator, backdrop: np.ndarray) -> Scene:
 
 def clutter(rng: np.random.Generator, size: int) -> np.ndarray:
     """A picture (size, size, 3), float32 linear, of soft colours and random shapes, out of focus."""
-    coarse = rng.integers(20, 235, (5, 5, 3)).astype(np.uint8)
+    coarse = (
+        uniform(rng, (60, 190)) + rng.uniform(-50, 50, (5, 5, 1)) + rng.uniform(-25, 25, (5, 5, 3))
+    ).astype(np.uint8)
     picture = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(8, 30))):
-        color = tuple(int(c) for c in rng.integers(0, 255, 3))
+        shade = colorsys.hsv_to_rgb(rng.random(), uniform(rng, (0.0, 0.55)), uniform(rng, (0.1, 0.9)))
+        color = tuple(int(255 * c) for c in shade)
         x, y = rng.uniform(-0.1, 1.1, 2) * size
         w, h = rng.uniform(0.03, 0.4, 2) * size
         kind = rng.integers(3)
@@ -442,7 +443,9 @@ class Photos:
             raise InputError(f"--photos {folder}: no such folder; expected one with background photos")
         self.paths = tuple(find_photos([folder]).paths)
         if not self.paths:
-            raise InputError(f"--photos {folder}: no photos in this folder; expected backgrounds without people")
+            raise InputError(
+                f"--photos {folder}: no photos in this folder; expected backgrounds without people"
+            )
         self._kept: dict[Path, np.ndarray] = {}
 
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:

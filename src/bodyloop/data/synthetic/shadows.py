@@ -51,5 +51,17 @@ def lamp_map(places: np.ndarray, scene: Scene) -> Shadow:
 
 def blobs(joints: np.ndarray) -> np.ndarray:
     """Balls (B, 4), centre and radius, that stand for a body with SMPL's joints (24, 3)."""
-    names = {0: 0.15, 4: 0.08, 5: 0.08, 7: 0.06, 8: 0.06, 10: 0.06, 11: 0.06, 9: 0.16, 15: 0.1, 22: 0.05, 23: 0.05}
+    names = {
+        0: 0.15,
+        4: 0.08,
+        5: 0.08,
+        7: 0.06,
+        8: 0.06,
+        10: 0.06,
+        11: 0.06,
+        9: 0.16,
+        15: 0.1,
+        22: 0.05,
+        23: 0.05,
+    }
     return np.array([[*joints[joint], radius] for joint, radius in names.items()])
