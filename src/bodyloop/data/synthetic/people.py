@@ -87,8 +87,7 @@ class PriorPoses:
     def _stand(self, z: Tensor) -> Tensor:
         """The pose of a latent, turned so that its middle is more or less above its feet."""
         with torch.no_grad():
-            local = self._prior.decode(self._temperature * z.float()[None])[0]
-        local = local.numpy()
+            local = self._prior.decode(self._temperature * z.float()[None])[0].numpy()
         world, places = [np.eye(3, dtype=np.float32)], [self._rest[0]]
         for joint, parent in enumerate(self._parents[1:], 1):
             places.append(places[parent] + world[parent] @ (self._rest[joint] - self._rest[parent]))
