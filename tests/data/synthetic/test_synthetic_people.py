@@ -108,7 +108,7 @@ def test_fragments_are_those_of_the_clothed_body(
     batch = samples[name]
     bare = rasterize(body.vertices(batch.bodies), body.faces, batch.camera)
     both = bare.mask & batch.fragments.mask
-    assert float(both.sum()) > 0.93 * float(batch.fragments.mask.sum()), "cloth stands off a little"
+    assert float(both.sum()) > 0.83 * float(batch.fragments.mask.sum()), "cloth stands off a little"
     off = (bare.depth - batch.fragments.depth)[both].abs()
     assert float(off.median()) < 0.03
     places = [interpolate(f, body.faces, body.v_template) for f in (bare, batch.fragments)]

@@ -88,7 +88,7 @@ class Tailor:
         faces = body.faces.cpu().long()
         normals = vertex_normals(rest, faces)
         taut = _smoothed(rest, faces)
-        fill = ((taut - rest) * normals).sum(-1).clamp(0.0, 0.03)
+        fill = ((taut - rest) * normals).sum(-1).clamp(0.0, 0.02)
         place = _place(joints, rest.numpy(), _landmarks(body, rest))
         regressor = body.joint_regressor.detach().cpu().float().numpy()
         return cls(place, record(place), rest.numpy(), fill.numpy(), faces.numpy(), regressor)
@@ -313,10 +313,10 @@ def draw_look(rng: np.random.Generator, domain: Domain, place: Place) -> Look:
         hair_back=9.0 if bald else p.neck_y + uniform(rng, (-0.06, 0.0) if long_hair else (0.045, 0.08)),
         beard=float(chance(rng, 0.2) and not long_hair),
         top_thick=uniform(rng, (0.006, 0.016)),
-        bottom_thick=uniform(rng, (0.008, 0.02)),
-        wide=uniform(rng, (0.0, 0.035)),
+        bottom_thick=uniform(rng, (0.007, 0.015)),
+        wide=uniform(rng, (0.0, 0.03)),
         flare=0.0 if tucked else uniform(rng, (0.0, 0.022)),
-        looseness=uniform(rng, (0.9, 1.8)),
+        looseness=uniform(rng, (0.9, 1.4)),
         shoe_thick=uniform(rng, (0.004, 0.009)),
         hair_thick=uniform(rng, (0.004, 0.012)) + (0.008 if long_hair else 0.0),
         folds=uniform(rng, (0.3, 0.9)),
