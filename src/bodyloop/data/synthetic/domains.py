@@ -132,7 +132,7 @@ BRIDGE = Domain(
 )
 """Like 3DPW: the wild's looks in few sequences."""
 
-DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (STUDIO, WILD, BRIDGE)}
+DOMAINS: dict[DomainName, Domain] = {domain.name: domain for domain in (STUDIO, WILD, BRIDGE)}
 """Every domain, by name."""
 
 
@@ -142,7 +142,7 @@ def get_domain(name: str) -> Domain:
     Raises:
         InputError: an unknown name.
     """
-    try:
-        return DOMAINS[name]
-    except KeyError:
-        raise InputError(f"no domain is called {name!r}; expected one of {', '.join(DOMAINS)}") from None
+    for domain in DOMAINS.values():
+        if domain.name == name:
+            return domain
+    raise InputError(f"no domain is called {name!r}; expected one of {', '.join(DOMAINS)}")

@@ -15,8 +15,8 @@ USUAL = 224.0
 def focused(rng: np.random.Generator, domain: Domain, scene: np.ndarray) -> np.ndarray:
     """The scene (H, W, 3) as a lens draws it that is focused on the person."""
     radius = uniform(rng, (0.3, 0.8)) if not domain.varied else abs(rng.normal(0.0, 1.3))
-    radius *= scene.shape[0] / USUAL
-    return scene if radius < 0.4 else _blurred(scene, radius)
+    # Never quite sharp: the scene has one ray a pixel, whose stairs this hides.
+    return _blurred(scene, max(radius, 0.5) * scene.shape[0] / USUAL)
 
 
 def _blurred(scene: np.ndarray, radius: float) -> np.ndarray:
@@ -29,7 +29,7 @@ def _blurred(scene: np.ndarray, radius: float) -> np.ndarray:
 def exposure(rng: np.random.Generator, domain: Domain, mean: float) -> tuple[float, float, float]:
     """Factors of red, green and blue: what brings the mean to a middle tone, more or less, and a colour cast."""
     spread = 0.25 if domain.varied else 0.08
-    gain = min(max((0.22 / max(mean, 0.02)) ** 0.5, 0.65), 1.8) * float(np.exp(rng.normal(0.0, spread)))
+    gain = min(max((0.28 / max(mean, 0.02)) ** 0.5, 0.65), 1.8) * float(np.exp(rng.normal(0.0, spread)))
     red, blue = np.exp(rng.normal(0.0, 0.3 * spread, 2))
     return gain * float(red), gain, gain * float(blue)
 

@@ -222,6 +222,28 @@ def cloth_color(rng: np.random.Generator, vivid: float) -> Color:
     )
 
 
+def _trouser_color(rng: np.random.Generator) -> Color:
+    """Mostly denim, black, grey and khaki."""
+    kind = rng.random()
+    if kind < 0.4:
+        hue, saturation, value = (
+            uniform(rng, (0.58, 0.64)),
+            uniform(rng, (0.2, 0.55)),
+            uniform(rng, (0.2, 0.6)),
+        )
+    elif kind < 0.65:
+        hue, saturation, value = rng.random(), uniform(rng, (0.0, 0.1)), uniform(rng, (0.1, 0.6))
+    elif kind < 0.85:
+        hue, saturation, value = (
+            uniform(rng, (0.07, 0.14)),
+            uniform(rng, (0.15, 0.45)),
+            uniform(rng, (0.25, 0.75)),
+        )
+    else:
+        return cloth_color(rng, 0.3)
+    return linear(colorsys.hsv_to_rgb(hue, saturation, value))
+
+
 def _shoe_color(rng: np.random.Generator) -> Color:
     """Mostly black, brown, grey or white."""
     if chance(rng, 0.2):
@@ -256,7 +278,7 @@ def draw_look(rng: np.random.Generator, domain: Domain, place: Place) -> Look:
     skin = _mixed(SKINS, rng)
     p = place
     top = cloth_color(rng, float(varied))
-    bottom = cloth_color(rng, 0.3)
+    bottom = _trouser_color(rng)
     top_pattern, top_scale, bottom_pattern, bottom_scale = _patterns(rng, varied)
     length = float(rng.choice((0.45, 0.62, 0.8, 0.97), p=(0.25, 0.3, 0.08, 0.37)))
     sleeve = _between(p.shoulder_x, p.wrist_x + 0.01, length + uniform(rng, (-0.06, 0.03)))

@@ -15,6 +15,9 @@ from bodyloop.data.synthetic.streams import chance, uniform
 
 Vector = tuple[float, float, float]
 
+FREE = 0.9
+"""Metres of free ground around the person and the way from the camera."""
+WAY = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # places on that way
 SOLID_NUMBERS = 18
 """Numbers of a `Solid.row`."""
 BASEMENT = 0.5
@@ -113,8 +116,9 @@ class Stand:
 
 
 def any_color(rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]) -> Color:
-    """A linear colour of any hue."""
-    return linear(colorsys.hsv_to_rgb(rng.random(), uniform(rng, saturation), uniform(rng, value)))
+    """A linear colour of any hue; dull ones are more frequent."""
+    dull = saturation[0] + (saturation[1] - saturation[0]) * rng.random() ** 2
+    return linear(colorsys.hsv_to_rgb(rng.random(), dull, uniform(rng, value)))
 
 
 def _warm(rng: np.random.Generator, strength: float) -> Color:
@@ -230,12 +234,28 @@ def clutter(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.asarray(values * values * np.float32(uniform(rng, (0.5, 1.0))), np.float32)
 
 
+def _out_of_the_way(things: list[Solid], stand: Stand) -> tuple[Solid, ...]:
+    """Those things that stand neither between camera and person nor where the person is."""
+    places = [[a + (b - a) * t for a, b in zip(stand.eye, stand.person, strict=True)] for t in WAY]
+
+    def clear(thing: Solid) -> bool:
+        cos, sin = math.cos(thing.heading), math.sin(thing.heading)
+        for x, _, z in places:
+            dx, dz = x - thing.place[0], z - thing.place[2]
+            along, across = cos * dx + sin * dz, cos * dz - sin * dx
+            if abs(along) < thing.half[0] + FREE and abs(across) < thing.half[2] + FREE:
+                return False
+        return True
+
+    return tuple(thing for thing in things if clear(thing))
+
+
 def _indoors(rng: np.random.Generator, stand: Stand) -> Scene:
     """A furnished room around camera and person."""
     from bodyloop.data.synthetic import kernels as k
 
     fx, fz = stand.forward
-    behind, beside, back = uniform(rng, (1.2, 4.0)), uniform(rng, (1.5, 4.0)), uniform(rng, (0.6, 2.0))
+    behind, beside, back = uniform(rng, (1.7, 4.5)), uniform(rng, (1.7, 4.0)), uniform(rng, (0.6, 2.0))
     depth = stand.distance + behind + back
     middle = depth / 2 - back
     height = max(uniform(rng, (2.4, 3.4)), stand.eye[1] + 0.3, stand.person[1] + 1.3)
@@ -270,7 +290,13 @@ def _indoors(rng: np.random.Generator, stand: Stand) -> Scene:
         0.0,
     )
     white = ((0.6, 0.6, 0.6), (0.6, 0.6, 0.6))
-    return Scene((room, *things, *pictures), ground, white, draw_light(rng, True), uniform(rng, (1.5, 4.0)))
+    return Scene(
+        (room, *_out_of_the_way(things, stand), *pictures),
+        ground,
+        white,
+        draw_light(rng, True),
+        uniform(rng, (1.5, 4.0)),
+    )
 
 
 def _furniture(rng: np.random.Generator, stand: Stand, behind: float, beside: float) -> Solid:
@@ -279,7 +305,7 @@ def _furniture(rng: np.random.Generator, stand: Stand, behind: float, beside: fl
 
     fx, fz = stand.forward
     half = (uniform(rng, (0.15, 0.7)), uniform(rng, (0.2, 1.0)), uniform(rng, (0.15, 0.7)))
-    away = stand.distance + max(0.9, behind - uniform(rng, (0.0, 0.9)) - half[0])
+    away = stand.distance + behind - uniform(rng, (0.0, 0.7)) - half[0]
     side = uniform(rng, (-beside, beside))
     place = (stand.eye[0] + fx * away - fz * side, half[1], stand.eye[2] + fz * away + fx * side)
     color = any_color(rng, (0.05, 0.6), (0.15, 0.85))
@@ -350,7 +376,9 @@ def _outdoors(rng: np.random.Generator, stand: Stand) -> Scene:
         colorsys.hsv_to_rgb(uniform(rng, (0.55, 0.62)), uniform(rng, (0.05, 0.55)), uniform(rng, (0.6, 0.95)))
     )
     pale = linear(colorsys.hsv_to_rgb(uniform(rng, (0.05, 0.6)), 0.08, uniform(rng, (0.75, 0.98))))
-    return Scene(tuple(things), ground, (blue, pale), draw_light(rng, False), uniform(rng, (0.5, 2.5)))
+    return Scene(
+        _out_of_the_way(things, stand), ground, (blue, pale), draw_light(rng, False), uniform(rng, (0.5, 2.5))
+    )
 
 
 def _away(
