@@ -319,7 +319,7 @@ def _light(color, nx, ny, nz, lit, light):
     d = light.direction
     key = max(0.0, (nx * d[0] + ny * d[1] + nz * d[2] + light.wrap) / (1.0 + light.wrap)) * lit
     up = 0.5 + 0.5 * ny
-    fill = _mix(light.ground, light.sky, up)
+    fill = _mix(_rgb(light.ground), _rgb(light.sky), up)
     return (
         color[0] * (light.key[0] * key + fill[0]),
         color[1] * (light.key[1] * key + fill[1]),
@@ -341,7 +341,7 @@ def shade(
     turn,
     looks,
     places,
-    light,
+    lights,
     shadow,
     out,
 ):
@@ -356,10 +356,11 @@ def shade(
         eye: (3,) the camera's place.
         turn: (3, 3) camera to world.
         looks, places: one record each (`looks.record`).
-        light, shadow: see `scenes.Light` and `shadows.Shadow`.
+        lights: one record of `scenes.Light`.
+        shadow: see `shadows.Shadow`.
         out: (H, W, 3) float32; this person's samples are written.
     """
-    look, place = looks[0], places[0]
+    look, place, light = looks[0], places[0], lights[0]
     for row in range(face_id.shape[0]):
         dy = (row - lens[3]) / lens[1]
         for column in range(face_id.shape[1]):
@@ -411,10 +412,10 @@ def shade(
 def _texture(u, v, w, first, second, kind, scale, seed):
     """Colour of a thing at a place (u, v) of its surface and w along its normal."""
     a, b = u / scale, v / scale
-    grain = noise(3 * a, 3 * b, 3 * w / scale, seed)
     if kind == FLAT:
         return _mix(first, second, 0.25 * noise(0.7 * a, 0.7 * b, w / scale, seed))
     if kind == GRAIN:
+        grain = noise(3 * a, 3 * b, 3 * w / scale, seed)
         rough = 0.5 * noise(0.8 * a, 0.8 * b, w / scale, seed + 1) + 0.3 * grain
         return _mix(first, second, rough + 0.2 * noise(17 * a, 17 * b, w, seed + 2))
     if kind == PLANKS:
@@ -425,13 +426,13 @@ def _texture(u, v, w, first, second, kind, scale, seed):
     if kind == TILES:
         i, j = np.floor(a), np.floor(b)
         seam = 0.35 if a - i < 0.04 or b - j < 0.04 else 0.0
-        return _scaled(_mix(first, second, 0.8 * _hash(int(i), int(j), 2, seed) + 0.15 * grain), 1 - seam)
+        return _scaled(_mix(first, second, 0.9 * _hash(int(i), int(j), 2, seed)), 1 - seam)
     if kind == WINDOWS:
         i, j = np.floor(a), np.floor(b)
         if 0.25 < a - i < 0.75 and 0.3 < b - j < 0.8:
             return _scaled(second, 0.5 + 0.7 * _hash(int(i), int(j), 3, seed))
-        return _scaled(first, 0.85 + 0.2 * grain)
-    band = a + 0.3 * (grain - 0.5)
+        return first
+    band = a + 0.3 * (noise(3 * a, 3 * b, 0.0, seed) - 0.5)
     return first if band - np.floor(band) < 0.5 else second
 
 
@@ -485,20 +486,21 @@ def _near_body(px, py, pz, blobs):
 
 
 @compiled
-def cast(lens, eye, turn, solids, ground, sky, backdrop, light, shadow, blobs, color, depth):
+def cast(lens, eye, turn, solids, grounds, sky, backdrop, lights, shadow, blobs, color, depth):
     """Colour and depth of everything but people, one ray a pixel.
 
     Args:
         lens, eye, turn: as for `shade`.
         solids: (N, 18), see `scenes.Solid`.
-        ground: see `scenes.Ground`; at y = 0.
+        grounds: one record of `scenes.Ground`, which is at y = 0.
         sky: ((3,), (3,)) colours above and at the horizon.
         backdrop: (H, W, 3) picture where nothing is hit, or (0, 0, 3) for the sky.
-        light, shadow: as for `shade`.
+        lights, shadow: as for `shade`.
         blobs: (B, 4) centres and radii of balls that take light from the ground, the pelvis first.
         color: (H, W, 3) float32, written.
         depth: (H, W) float32, written; infinity where nothing is hit.
     """
+    ground, light = grounds[0], lights[0]
     for row in range(depth.shape[0]):
         dy = (row - lens[3]) / lens[1]
         for column in range(depth.shape[1]):
@@ -546,7 +548,9 @@ def _thing(x, y, z, wx, wy, wz, which, axis, solids, ground, light, shadow, blob
     """Colour of the ground (which = -1) or of a solid at a place, under the light."""
     lit = lit_share(x, y, z, shadow)
     if which < 0:
-        color = _texture(x, z, 0.0, ground.first, ground.second, ground.texture, ground.scale, ground.seed)
+        color = _texture(
+            x, z, 0.0, _rgb(ground.first), _rgb(ground.second), ground.texture, ground.scale, ground.seed
+        )
         return _light(_scaled(color, _near_body(x, y, z, blobs)), 0.0, 1.0, 0.0, lit, light)
     solid = solids[which]
     first, second = (solid[9], solid[10], solid[11]), (solid[12], solid[13], solid[14])

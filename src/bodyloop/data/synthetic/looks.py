@@ -187,9 +187,9 @@ class Look(NamedTuple):
     folds: float
 
 
-def record(numbers: Look | Place) -> np.ndarray:
+def record(numbers: NamedTuple) -> np.ndarray:
     """A record array (1,) of the same names, which the compiled loops read faster than a tuple."""
-    kinds = {int: np.dtype("i8"), float: np.dtype("f8"), tuple: np.dtype(("f8", (3,)))}
+    kinds = {bool: np.dtype("i8"), int: np.dtype("i8"), float: np.dtype("f8"), tuple: np.dtype(("f8", (3,)))}
     fields = [(name, kinds[type(value)]) for name, value in zip(numbers._fields, numbers, strict=True)]
     return np.array([tuple(numbers)], fields)
 

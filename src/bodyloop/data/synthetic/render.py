@@ -44,7 +44,7 @@ def photograph(
     faces = torch.from_numpy(np.concatenate([tailor.faces + i * count for i in range(len(shot.people))]))
     seen = torch.from_numpy(shot.pose.seen(places).astype(np.float32))
     labels, samples = (
-        rasterize(seen, faces, c) for c in (shot.camera, supersampled(shot.camera, SUPERSAMPLING))
+        rasterize(seen, faces, c, cull=True) for c in (shot.camera, supersampled(shot.camera, SUPERSAMPLING))
     )
     shadow = lamp_map(places, shot.scene)
     scene, depth = _surroundings(rng, domain, shot, tailor, labels, shadow)
@@ -115,10 +115,10 @@ def _cast(scene: Scene, shot: Shot, shadow: Shadow, near: np.ndarray) -> tuple[n
         shot.pose.eye,
         shot.pose.turn,
         solids,
-        scene.ground,
+        record(scene.ground),
         scene.sky,
         backdrop,
-        scene.light,
+        record(scene.light),
         shadow,
         near,
         color,
@@ -146,7 +146,7 @@ def _shaded(shot: Shot, tailor: Tailor, samples: Fragments, shadow: Shadow) -> n
             shot.pose.turn,
             record(figure.look),
             tailor.record,
-            shot.scene.light,
+            record(shot.scene.light),
             shadow,
             out,
         )
