@@ -126,3 +126,23 @@ def test_bodies_check_their_shapes():
         Bodies(torch.eye(3).expand(2, 23, 3, 3), torch.zeros(2, 10), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="72 numbers"):
         Bodies.from_smpl(torch.zeros(2, 69))
+
+
+def test_surface_points_lie_on_the_mesh(body: BodyModel):
+    """Points by three vertices and barycentrics, as the mesh has them in any pose."""
+    g = torch.Generator().manual_seed(4)
+    bodies = Bodies.from_smpl(0.4 * torch.randn(2, 72, generator=g), torch.randn(2, 10, generator=g))
+    corners = body.faces[torch.randint(0, len(body.faces), (50,), generator=g)]
+    weight = torch.rand(50, 3, generator=g)
+    weight = weight / weight.sum(1, keepdim=True)
+    expected = (body.vertices(bodies)[:, corners] * weight[..., None]).sum(-2)
+    assert torch.allclose(body.points(bodies, body.mesh_points(corners, weight)), expected, atol=1e-5)
+
+
+def test_spread_vertices_are_far_from_each_other(body: BodyModel):
+    chosen = body.spread_vertices(60)
+    places = body.v_template[chosen]
+    gap = torch.cdist(places, places).fill_diagonal_(9).amin()
+    assert len(chosen.unique()) == 60
+    assert gap > 0.08
+    assert torch.cdist(body.v_template, places).amin(1).max() <= gap + 1e-6  # nobody is farther than the last

@@ -9,12 +9,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bodyloop.geometry import Camera
-from bodyloop.raster import NEAR, rasterize
+from bodyloop.raster import NEAR, rasterize, zbuffer
+from bodyloop.raster.tensors import draw_meshes
 
 sys.path.insert(0, str(Path(__file__).parent))
 from raycast import raycast
 
 CAMERA = Camera.from_focal(60, 48, 40)
+
+
+@pytest.fixture(params=["compiled loops", "tensor operations"], autouse=True)
+def way(request, monkeypatch):
+    """Every test runs both ways, whatever the device."""
+    if request.param == "tensor operations":
+        monkeypatch.setattr(zbuffer, "_draw", draw_meshes)
 
 
 def _sphere(subdivisions=2, radius=0.8, place=(0.1, -0.05, 3.0)):

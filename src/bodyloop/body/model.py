@@ -167,6 +167,31 @@ class BodyModel:
             pose = torch.einsum("kvj,vcp->kjcp", share, self.posedirs[used])
         return BodyPoints.from_dense(names, c, offsets, dirs, pose)
 
+    def mesh_points(self, corners: Tensor, barycentric: Tensor) -> BodyPoints:
+        """Points of the surface: three vertices (N, 3) each, and their weights (N, 3), which sum to 1."""
+        joints, rest_dirs = self.rest_joints
+        corners = corners.to(self.device)
+        share = barycentric.to(self.v_template)[..., None] * self.weights[corners]
+        c = share.sum(1)
+        offsets = torch.einsum("kvj,kvc->kjc", share, self.v_template[corners]) - c[..., None] * joints
+        dirs = torch.einsum("kvj,kvcb->kjcb", share, self.shapedirs[corners])
+        dirs = dirs - c[..., None, None] * rest_dirs
+        pose = None
+        if self.posedirs is not None:
+            pose = torch.einsum("kvj,kvcp->kjcp", share, self.posedirs[corners])
+        names = tuple(f"surface_{i}" for i in range(len(corners)))
+        return BodyPoints.from_dense(names, c, offsets, dirs, pose)
+
+    def spread_vertices(self, count: int) -> Tensor:
+        """Indices (count,) of vertices spread over the body, each the farthest in rest from those before it."""
+        places = self.v_template
+        chosen = [0]
+        distance = (places - places[0]).norm(dim=-1)
+        while len(chosen) < min(count, len(places)):
+            chosen.append(int(distance.argmax()))
+            distance = torch.minimum(distance, (places - places[chosen[-1]]).norm(dim=-1))
+        return torch.tensor(chosen, device=self.device)
+
     def joint_points(self, names: tuple[str, ...], mixtures: list[dict[str, float]]) -> BodyPoints:
         """Weighted means of kinematic joints: one {joint name: weight} a point, weights summing to 1."""
         like = self.v_template

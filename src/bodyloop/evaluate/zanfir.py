@@ -28,7 +28,7 @@ from bodyloop.errors import InputError
 from bodyloop.evaluate.claims import Claim, Rule, at_most, lower
 from bodyloop.evaluate.heldout import HeldOut, draw_people, errors
 from bodyloop.evaluate.tables import Figures, Row, Table
-from bodyloop.fit import EnergyWeights, FitConfig, Fitter, Start, mean_pose_starts
+from bodyloop.fit import MATCHED, TUNED, EnergyWeights, FitConfig, Fitter, Start, mean_pose_starts
 from bodyloop.fit.solve import Backend
 from bodyloop.fit.spaces import SpaceKind
 from bodyloop.priors import load_prior
@@ -42,6 +42,8 @@ POSE_WEIGHTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SHAPE_WEIGHTS = (2.0, 0.5, 1.0, 4.0)
 """Weights, before squaring, that the search tries: all of the prior at the first one of the shape, then the others
 of the shape at the best of the prior."""
+UNTUNED = replace(TUNED, bend=0.0, anchor=0.0)
+"""Weights of the methods that estimate the joints' noise: those of ``bodyloop fit``, without its other terms."""
 NOISE_FACTORS = (2.0, 4.0, 8.0)
 """Factors of both weights that are tried for noisy joints, which deserve less belief than exact ones."""
 TUNING_FRAMES = 100
@@ -66,6 +68,7 @@ class Method:
             "middle", the prior's own mean.
         backend: "auto" for the second-order solvers, "lbfgs" for the paper's kind.
         robust: also measured with missing and noisy joints.
+        rounds: of estimating the joints' noise and fitting on (`FitConfig.rounds`), for which no weight is tuned.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Method:
     start: Literal["zero", "middle"] = "zero"
     backend: Backend = "auto"
     robust: bool = True
+    rounds: int = 0
 
 
 METHODS = (
@@ -89,6 +93,8 @@ METHODS = (
     Method("flow z, 6D", "flow", "latent", (51, 68), (48, 66)),
     Method("PReLU flow z, 6D", "flow-prelu", "latent", None, robust=False),
     Method("mixture, AA, from its mean", "gmm", "ambient", None, start="middle"),
+    Method("mixture, AA, mean, rounds", "gmm", "ambient", None, start="middle", rounds=2),
+    Method("flow z, 6D, rounds", "flow", "latent", None, rounds=2),
     Method("mixture, AA, L-BFGS", "gmm", "ambient", None, backend="lbfgs", robust=False),
     Method("flow z, 6D, L-BFGS", "flow", "latent", None, backend="lbfgs", robust=False),
 )
@@ -131,7 +137,13 @@ def fitted(task: Task, body: BodyModel) -> Bodies:
         Start(str(i), bodies)
         for i, bodies in enumerate(mean_pose_starts(body, start, people.evidence, people.camera))
     ]
-    config = FitConfig(weights=task.weights, rounds=0, backend=method.backend, space=method.space)
+    config = FitConfig(
+        weights=task.weights,
+        rounds=method.rounds,
+        matched=replace(MATCHED, bend=0.0),
+        backend=method.backend,
+        space=method.space,
+    )
     return Fitter(body, prior, config)(people.evidence, people.camera, starts).bodies
 
 
@@ -246,7 +258,7 @@ def _run_all(tasks: dict[str, Task], pool: ProcessPoolExecutor, tell: Tell) -> d
 
 def _tune(people: HeldOut, pool: ProcessPoolExecutor, tell: Tell) -> dict[str, EnergyWeights]:
     """Weights of every method with the least MPJPE, by the same search for each (`POSE_WEIGHTS`)."""
-    tuned = [m for m in METHODS if m.backend == "auto"]
+    tuned = [m for m in METHODS if m.backend == "auto" and not m.rounds]
     base = EnergyWeights(bend=0.0, shape=SHAPE_WEIGHTS[0])
     tried: dict[str, list[tuple[EnergyWeights, float]]] = {m.name: [] for m in tuned}
 
@@ -261,7 +273,8 @@ def _tune(people: HeldOut, pool: ProcessPoolExecutor, tell: Tell) -> dict[str, E
     )
     weights = {name: _best(found) for name, found in tried.items()}
     same = {m.name: next(o.name for o in tuned if (o.prior, o.space) == (m.prior, m.space)) for m in METHODS}
-    return {m.name: weights.get(m.name, weights[same[m.name]]) for m in METHODS}
+    untuned = {m.name: UNTUNED if m.rounds else weights[same[m.name]] for m in METHODS}
+    return {m.name: weights.get(m.name, untuned[m.name]) for m in METHODS}
 
 
 def _tune_for_noise(
@@ -275,10 +288,10 @@ def _tune_for_noise(
             for factor in NOISE_FACTORS
         ]
         for m in METHODS
-        if m.robust
+        if m.robust and not m.rounds
     }
     found = _tried("tuning for noise", choices, people, pool, tell)
-    return {name: _best(tried) for name, tried in found.items()}
+    return weights | {name: _best(tried) for name, tried in found.items()}
 
 
 def _tried(
@@ -355,7 +368,9 @@ def _notes(
     clips: int,
 ) -> tuple[str, ...]:
     shown = "; ".join(f"{name} {w.pose:g} and {w.shape:g}" for name, w in weights.items())
-    factors = "; ".join(f"{name} {w.pose / weights[name].pose:g}" for name, w in for_noise.items())
+    factors = "; ".join(
+        f"{name} {w.pose / weights[name].pose:g}" for name, w in for_noise.items() if w != weights[name]
+    )
     trials = len(POSE_WEIGHTS) + len(SHAPE_WEIGHTS) - 1
     return (
         f"Ours: {_scale(count)}, {clips} clips. The paper's: 500 frames of H80K; its priors were trained on CMU, and "
@@ -363,9 +378,12 @@ def _notes(
         "Second-order fits (rows with L-BFGS: by that) from four orientations and zero pose, the lowest energy wins; "
         "energy of eq. 11 with robust keypoints and no other terms.",
         f"Weights of prior and shape, before squaring, the best of {trials} trials for each row on {tuning} frames of "
-        f"the validation subjects (L-BFGS: those of the same prior): {shown}. Missing joints: the same weights. "
+        f"the validation subjects (L-BFGS: those of the same prior; rounds: none is tuned): {shown}. "
+        "Missing joints: the same weights. "
         f"Noisy joints: both times the best of {len(NOISE_FACTORS)} factors on the same frames with noise: {factors}. "
         f"Missing and noisy joints on {min(count, ROBUST_FRAMES)} frames.",
+        "Rows with rounds, ours: as `bodyloop fit`, the noise of each frame's joints is estimated and the fit goes on "
+        "with weights that match it.",
         "KA + BA needs the body-part term, which is not built yet. AUC: share of pairs of a real pose of the test "
         "subjects and one with a joint bent impossibly in which the latter has the higher energy, once a prior. "
         "ms a frame: one core, four starts, all frames in one batch.",

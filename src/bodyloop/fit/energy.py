@@ -46,11 +46,14 @@ def energy_terms(
     """
     pose = space.start(bodies.rotations[:, 1:]) if pose is None else pose
     residual = reprojection(body.points(bodies, problem.points), problem)
+    distance = geman_mcclure(residual, weights.sigma).sum(-1) * problem.weight
     terms = {
-        "keypoints": (geman_mcclure(residual, weights.sigma).sum(-1) * problem.weight).sum(-1),
+        "keypoints": distance[:, : problem.keypoints].sum(-1),
         "pose": weights.pose**2 * space.energy(pose),
         "shape": weights.shape**2 * bodies.betas.square().sum(-1),
     }
+    if problem.keypoints is not None:
+        terms["surface"] = distance[:, problem.keypoints :].sum(-1)
     if weights.bend > 0:
         terms["bend"] = weights.bend**2 * bending(space.axis_angle(pose))
     if weights.anchor > 0 and problem.anchor is not None and problem.anchor_scale is not None:

@@ -13,6 +13,7 @@ from bodyloop.fit.problem import CROP, MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import MIN_DEPTH, Stage
 from bodyloop.fit.solve import Backend, solve
 from bodyloop.fit.spaces import SpaceKind, pose_space
+from bodyloop.fit.surface import Surface
 from bodyloop.geometry import Camera
 from bodyloop.priors.prior import PosePrior
 
@@ -26,6 +27,9 @@ class FitConfig:
         rounds: how often the noise of each person's keypoints is then estimated (see `bodyloop.fit.noise`) and the
             best start's body fitted on with the weights that fit the noise; 0 = never.
         matched: weights of those rounds, for keypoints that are off by `bodyloop.fit.noise.REFERENCE`.
+        dense: weight of squared residuals of dense keypoints, next to that of keypoints.
+        parts: weight of part alignment.
+        part_rounds: rounds at least where parts are aligned, each with the partners of the body so far.
         orient_steps: most iterations of the first stage (orientation and translation, torso only).
         steps: most iterations of the last stage.
         backend: see `bodyloop.fit.solve.solve`.
@@ -40,6 +44,9 @@ class FitConfig:
     weights: EnergyWeights = TUNED
     rounds: int = 2
     matched: EnergyWeights = MATCHED
+    dense: float = 0.5
+    parts: float = 1.0
+    part_rounds: int = 6
     orient_steps: int = 8
     steps: int = 40
     backend: Backend = "auto"
@@ -146,6 +153,7 @@ class Fitter:
         starts: list[Start],
         anchor: Tensor | None = None,
         noise: Tensor | None = None,
+        surface: Surface | None = None,
     ) -> Fits:
         """Fit all people from all starts; the lowest energy wins, and is fitted on as `FitConfig.rounds` says.
 
@@ -156,10 +164,13 @@ class Fitter:
             anchor: (N, 69) pose to stay near, as far as `EnergyWeights.anchor` says; see `anchor_scale`.
             noise: (N,) standard deviation of the keypoints as a share of the box, if it is known; then all starts
                 are fitted with the weights for it, and nothing is estimated.
+            surface: dense keypoints and parts of the one person; N is 1 then.
 
         Raises:
-            ValueError: without starts.
+            ValueError: without starts, or with the surface of one person and several people.
         """
+        if surface is not None and len(evidence) != 1:
+            raise ValueError(f"surface evidence is one person's, got {len(evidence)} people")
         if not starts:
             raise ValueError("fitting needs at least one start")
         problem = FitProblem.build(self.body, evidence, camera)
@@ -168,20 +179,52 @@ class Fitter:
             scale = torch.ones(69) if self.anchor_scale is None else self.anchor_scale
             problem = replace(problem, anchor=anchor.to(like), anchor_scale=scale.to(like))
         ordered = [s for s in starts if not s.oriented] + [s for s in starts if s.oriented]
-        if noise is not None:
-            noise = noise.to(like)
-            known = problem.believed(earned_weight(noise))
-            found = self._best(known, ordered, self.config.matched)
-            return self._judged(known, evidence, camera, found, self.config.matched, noise)
-        weights, believed = self.config.weights, problem
-        found = self._best(problem, ordered, weights)
-        for _ in range(self.config.rounds):
-            _, error_box, _ = self._off(problem, evidence, camera, found.bodies)
-            noise = estimated_noise(error_box, (problem.weight > 0).sum(1))
-            weights, believed = self.config.matched, problem.believed(earned_weight(noise))
+        given = noise is not None
+        noise = None if noise is None else noise.to(like)
+        weights = self.config.matched if given else self.config.weights
+        believed = self._believed(problem, camera, noise, surface)
+        found = self._best(believed, ordered, weights)
+        for _ in range(self._rounds(given, surface)):
+            if not given:
+                _, error_box, _ = self._off(problem, evidence, camera, found.bodies)
+                noise = estimated_noise(error_box, (problem.weight > 0).sum(1))
+                weights = self.config.matched
+            believed = self._believed(problem, camera, noise, surface, found.bodies)
             better = self._best(believed, [Start("", found.bodies, oriented=True)], weights)
             found = replace(better, start=found.start)
-        return self._judged(believed, evidence, camera, found, weights, noise)
+        return self._judged(problem, believed, evidence, camera, found, weights, noise)
+
+    def _rounds(self, given: bool, surface: Surface | None) -> int:
+        """How often the best body is fitted on."""
+        rounds = 0 if given else self.config.rounds
+        aligned = surface is not None and surface.targets is not None
+        return max(rounds, self.config.part_rounds) if aligned else rounds
+
+    def _believed(
+        self,
+        problem: FitProblem,
+        camera: Camera,
+        noise: Tensor | None,
+        surface: Surface | None,
+        bodies: Bodies | None = None,
+    ) -> FitProblem:
+        """The problem weighted by the keypoints' noise, with the surface as it looks from the bodies so far."""
+        believed = problem if noise is None else problem.believed(earned_weight(noise))
+        if surface is None:
+            return believed
+        if len(surface):
+            points, target = surface.dense_points(self.body), surface.dense_targets(problem, camera)
+            weight = self.config.dense * surface.confidence.to(target).square()
+            if noise is not None and bodies is not None:
+                place = self.body.points(bodies, points)[0]
+                seen = place[:, :2] / place[:, 2:] * problem.focal[0]
+                off = (seen - target).norm(dim=-1).mean()[None] / CROP
+                weight = weight * earned_weight(estimated_noise(off, torch.tensor([len(surface)])))
+            believed = believed.with_points(points, target[None], weight[None])
+        if surface.targets is not None and bodies is not None:
+            points, target, weight = surface.aligned(problem, self.body, camera, bodies)
+            believed = believed.with_points(points, target[None], self.config.parts * weight[None])
+        return believed
 
     def _best(self, problem: FitProblem, starts: list[Start], weights: EnergyWeights) -> "_Found":
         """The fit of lowest energy of each person; starts without an orientation come first."""
@@ -224,6 +267,7 @@ class Fitter:
     def _judged(
         self,
         problem: FitProblem,
+        believed: FitProblem,
         evidence: Evidence,
         camera: Camera,
         found: "_Found",
@@ -233,7 +277,7 @@ class Fitter:
         """Scores and doubts of what was found, under the energy that it was found with."""
         like, judge, bodies = problem.target, self.judge or self.prior, found.bodies
         space = pose_space(self.prior, self.config.space).to(like)
-        terms = energy_terms(self.body, problem, space, weights, bodies, found.pose)
+        terms = energy_terms(self.body, believed, space, weights, bodies, found.pose)
         error, error_box, depth = self._off(problem, evidence, camera, bodies)
         seen = (problem.weight > 0).sum(1)
         unusual = judge.to(like).energy(bodies.rotations[:, 1:])

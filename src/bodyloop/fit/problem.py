@@ -76,6 +76,7 @@ class FitProblem:
         scale: (B,) crop pixels per image pixel.
         anchor: (B, 69) axis-angle pose to stay near, if the weights ask for it.
         anchor_scale: (69,) radians, d of the energy.
+        keypoints: the first so many points are keypoints, the others come from the surface.
     """
 
     points: BodyPoints
@@ -85,19 +86,19 @@ class FitProblem:
     scale: Tensor
     anchor: Tensor | None = None
     anchor_scale: Tensor | None = None
+    keypoints: int | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
     def __getitem__(self, index: slice | Tensor) -> "FitProblem":
-        return FitProblem(
-            self.points,
-            self.target[index],
-            self.weight[index],
-            self.focal[index],
-            self.scale[index],
-            None if self.anchor is None else self.anchor[index],
-            self.anchor_scale,
+        return replace(
+            self,
+            target=self.target[index],
+            weight=self.weight[index],
+            focal=self.focal[index],
+            scale=self.scale[index],
+            anchor=None if self.anchor is None else self.anchor[index],
         )
 
     @classmethod
@@ -119,14 +120,25 @@ class FitProblem:
         """The same people with squared residuals that count `factor` (B,) times as much."""
         return replace(self, weight=self.weight * factor[:, None])
 
+    def with_points(self, points: BodyPoints, target: Tensor, weight: Tensor) -> "FitProblem":
+        """The same people with further points of the surface, targets (B, N, 2) and weights (B, N)."""
+        return replace(
+            self,
+            points=BodyPoints.cat([self.points, points]),
+            target=torch.cat([self.target, target], 1),
+            weight=torch.cat([self.weight, weight], 1),
+            keypoints=len(self.points) if self.keypoints is None else self.keypoints,
+        )
+
     def to(self, *args: Any) -> "FitProblem":
         """The same problem on another device or in another precision."""
-        return FitProblem(
-            self.points.to(*args),
-            self.target.to(*args),
-            self.weight.to(*args),
-            self.focal.to(*args),
-            self.scale.to(*args),
-            None if self.anchor is None else self.anchor.to(*args),
-            None if self.anchor_scale is None else self.anchor_scale.to(*args),
+        return replace(
+            self,
+            points=self.points.to(*args),
+            target=self.target.to(*args),
+            weight=self.weight.to(*args),
+            focal=self.focal.to(*args),
+            scale=self.scale.to(*args),
+            anchor=None if self.anchor is None else self.anchor.to(*args),
+            anchor_scale=None if self.anchor_scale is None else self.anchor_scale.to(*args),
         )

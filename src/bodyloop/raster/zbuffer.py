@@ -6,11 +6,11 @@ Camera axes as OpenCV (x right, y down, z forward), metres; pixel (0, 0) is the 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bodyloop.geometry import Camera
+from bodyloop.raster.tensors import draw_meshes
 
 NEAR = 0.01
 """Metres; what lies nearer to the camera is cut off."""
@@ -44,8 +44,8 @@ def rasterize(
 
     Exact at pixel centres: a pixel on a shared edge belongs to exactly one of the two faces (top-left rule);
     faces that cross the near plane are clipped; of equally near faces the first one wins. One mesh is drawn
-    on one core, a batch on all of torch's threads. Tensors on other devices are drawn on the CPU and the
-    result is sent back. No gradients: interpolated attributes carry their own (`interpolate`).
+    on one core, a batch on all of torch's threads; on a GPU the batch is drawn there (`bodyloop.raster.tensors`).
+    No gradients: interpolated attributes carry their own (`interpolate`).
 
     Args:
         vertices: (..., V, 3) camera frame, metres.
@@ -61,54 +61,49 @@ def rasterize(
         raise ValueError(
             f"need vertices (..., V, 3) and faces (F, 3), got {tuple(vertices.shape)}, {tuple(faces.shape)}"
         )
-    batch, device = vertices.shape[:-2], vertices.device
-    width, height = camera.size
-    points = vertices.detach().cpu().reshape(-1, *vertices.shape[-2:]).contiguous()
-    arrays = (
-        (points if points.dtype == torch.float64 else points.float()).numpy(),
-        faces.detach().cpu().long().contiguous().numpy(),
-    )
-    _check(*arrays, near)
-    lens = torch.cat([camera.focal, camera.center], -1).detach().cpu().double().expand(*batch, 4)
-    face_id = torch.empty(len(points), height, width, dtype=torch.int32)
-    barycentric = torch.empty(len(points), height, width, 3)
-    depth = torch.empty(len(points), height, width)
-    maps = face_id.numpy(), barycentric.numpy(), depth.numpy()
-    _draw(*arrays, lens.reshape(-1, 4).tolist(), (near, cull), maps)
-    return Fragments(
-        face_id.reshape(*batch, height, width).to(device),
-        barycentric.reshape(*batch, height, width, 3).to(device),
-        depth.reshape(*batch, height, width).to(device),
-    )
+    batch = vertices.shape[:-2]
+    points = vertices.detach().reshape(-1, *vertices.shape[-2:])
+    faces = faces.detach().to(points.device).long()
+    _check(points, faces, near)
+    lens = torch.cat(torch.broadcast_tensors(camera.focal, camera.center), -1).detach()
+    lens = lens.expand(*batch, 4).reshape(-1, 4).to(points.device).double()
+    draw = _draw if points.device.type == "cpu" else draw_meshes
+    maps = draw(points, faces, lens, camera.size, near, cull)
+    return Fragments(*(m.reshape(*batch, *m.shape[1:]) for m in maps))
 
 
-def _check(points: np.ndarray, faces: np.ndarray, near: float) -> None:
-    """Refuse what the compiled loops cannot survive."""
+def _check(points: Tensor, faces: Tensor, near: float) -> None:
+    """Refuse what the loops cannot survive."""
     if not near > 0:
         raise ValueError(f"near must be a positive number of metres, got {near}")
-    if not np.isfinite(points).all():
+    if not torch.isfinite(points).all():
         raise ValueError("vertices hold NaN or infinity; leave out such people before drawing them")
-    if faces.size and not (faces.min() >= 0 and faces.max() < points.shape[1]):
+    if faces.numel() and not (faces.min() >= 0 and faces.max() < points.shape[1]):
         raise ValueError(f"faces name vertices {faces.min()} to {faces.max()} of {points.shape[1]}")
 
 
 def _draw(
-    points: np.ndarray,
-    faces: np.ndarray,
-    lens: list[list[float]],
-    options: tuple[float, bool],
-    maps: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
-    """Fill `maps` (face id, barycentrics, depth), one mesh after the other or on several threads."""
+    points: Tensor, faces: Tensor, lens: Tensor, size: tuple[int, int], near: float, cull: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`bodyloop.raster.tensors.draw_meshes` compiled, for the CPU: one core, or several threads for a batch."""
     from bodyloop.raster.kernels import draw_mesh
+
+    width, height = size
+    face_id = torch.empty(len(points), height, width, dtype=torch.int32)
+    barycentric = torch.empty(len(points), height, width, 3)
+    depth = torch.empty(len(points), height, width)
+    maps = face_id.numpy(), barycentric.numpy(), depth.numpy()
+    corners = (points if points.dtype == torch.float64 else points.float()).contiguous().numpy()
+    indices, views = faces.contiguous().numpy(), lens.tolist()
 
     def draw(first: int, step: int) -> None:
         for i in range(first, len(points), step):
-            draw_mesh(points[i], faces, tuple(lens[i]), *options, *(m[i] for m in maps))
+            draw_mesh(corners[i], indices, tuple(views[i]), near, cull, *(m[i] for m in maps))
 
     threads = min(len(points), torch.get_num_threads())
     if threads < 2:
         draw(0, 1)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(draw, range(threads), [threads] * threads))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(draw, range(threads), [threads] * threads))
+    return face_id, barycentric, depth

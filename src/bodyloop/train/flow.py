@@ -29,6 +29,7 @@ class FlowConfig:
         noise: standard deviation added to every number of every pose, radians for axis-angle. Poses lie on a
             thinner set than the space (6D numbers of rotations; joints that never move), and a density of such a
             set has no upper bound: this is the least thickness that the flow may see.
+        mixed: share of training poses that are put together of two people's (see `limbs_mixed`).
         steps: optimiser steps.
         batch: poses a step.
         rate: highest learning rate (Adam, one cycle).
@@ -40,6 +41,7 @@ class FlowConfig:
     hidden: tuple[int, ...] = (64,)
     kind: StepKind = "nvp"
     noise: float = 0.05
+    mixed: float = 0.3
     steps: int = 5000
     batch: int = 1024
     rate: float = 2e-3
@@ -87,7 +89,8 @@ def train_flow(
     began = time.time()
     for step in range(first + 1, config.steps + 1):
         chosen = torch.multinomial(poses.weight, config.batch, True, generator=generator)
-        loss = flow.energy_at(thickened(numbers[chosen], config.noise, generator)).mean()
+        batch = limbs_mixed(numbers[chosen], config.mixed, generator)
+        loss = flow.energy_at(thickened(batch, config.noise, generator)).mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(flow.parameters(), 10.0)
@@ -114,3 +117,32 @@ def pose_numbers(pose: Tensor, representation: Representation) -> Tensor:
 def thickened(numbers: Tensor, noise: float, generator: torch.Generator) -> Tensor:
     """Numbers with Gaussian noise added."""
     return numbers + noise * torch.randn(numbers.shape, generator=generator)
+
+
+LIMBS = (
+    (0, 3, 6, 9),  # left leg, in the order of SMPL's body joints, without the pelvis
+    (1, 4, 7, 10),
+    (12, 15, 17, 19, 21),  # left arm with its collar
+    (13, 16, 18, 20, 22),
+    (11, 14),  # neck and head
+)
+"""Joints that move together; what is in none of them is the spine."""
+
+
+def limbs_mixed(numbers: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Poses (N, D) of which a share has each limb, with even odds, from the pose before it in the batch.
+
+    Motion capture of few subjects does not hold all combinations of what their limbs do; the prior should not take
+    those that are missing for impossible.
+    """
+    if share == 0:
+        return numbers
+    joints = numbers.unflatten(1, (23, -1))
+    mixed = torch.rand(len(numbers), generator=generator) < share
+    for limb in LIMBS:
+        swapped = mixed & (torch.rand(len(numbers), generator=generator) < 0.5)
+        other = joints.roll(1, 0)[:, list(limb)]
+        joints = joints.index_copy(
+            1, torch.tensor(limb), torch.where(swapped[:, None, None], other, joints[:, list(limb)])
+        )
+    return joints.flatten(1)

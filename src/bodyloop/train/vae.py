@@ -115,16 +115,10 @@ def train_vae(
 
 
 def spread_vertices(body: BodyModel, count: int) -> BodyPoints:
-    """`count` vertices of the mesh, each the farthest from those before it in the rest pose."""
-    places = body.v_template
-    chosen = [0]
-    distance = (places - places[0]).norm(dim=-1)
-    while len(chosen) < min(count, len(places)):
-        chosen.append(int(distance.argmax()))
-        distance = torch.minimum(distance, (places - places[chosen[-1]]).norm(dim=-1))
-    one_hot = places.new_zeros(len(chosen), len(places))
-    one_hot[torch.arange(len(chosen)), chosen] = 1
-    return body.vertex_points(tuple(f"vertex_{i}" for i in chosen), one_hot)
+    """`count` vertices of the mesh, spread evenly (`BodyModel.spread_vertices`)."""
+    chosen = body.spread_vertices(count)
+    first = body.v_template.new_tensor([1.0, 0, 0]).expand(len(chosen), 3)
+    return body.mesh_points(chosen[:, None].expand(-1, 3), first)
 
 
 def _placed(rotations: Tensor, body: BodyModel, points: BodyPoints) -> Tensor:

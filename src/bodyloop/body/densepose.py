@@ -1,0 +1,89 @@
+"""Reader of DensePose's own atlas of SMPL's mesh, ``UV_Processed.mat``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bodyloop.body.atlas import Atlas
+from bodyloop.errors import InputError
+
+SMPL_VERTICES = 6890
+_WHAT = "expected DensePose's UV_Processed.mat"
+
+
+def read_densepose_atlas(path: str | Path) -> Atlas:
+    """DensePose's charts of SMPL's 6,890 vertices, from the file that DensePose's ``get_densepose_uv.sh`` fetches.
+
+    The file's faces are not in the order of SMPL's model files (two of them are missing): draw with
+    `Atlas.faces`. It keeps a mesh that is cut at the seams, with 1-based indices: ``All_vertices`` names the SMPL
+    vertex of each of its own, ``All_U_norm`` and ``All_V_norm`` its place in [0, 1], ``All_Faces`` its faces and
+    ``All_FaceIndices`` their charts.
+
+    Args:
+        path: MATLAB v5 file.
+
+    Raises:
+        InputError: if the file cannot be read or is not this one.
+    """
+    arrays = _load(Path(path))
+
+    def take(key: str) -> np.ndarray:
+        if key not in arrays:
+            found = ", ".join(k for k in arrays if not k.startswith("__")) or "nothing"
+            raise InputError(f"{path}: no {key!r}; {_WHAT}. Found: {found}")
+        array = np.asarray(arrays[key])
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise InputError(f"{path}: {key!r} should hold finite numbers, got {array.dtype}; {_WHAT}")
+        return array
+
+    def whole(key: str, most: int) -> np.ndarray:
+        array = take(key)
+        if array.size == 0 or not (array == np.round(array)).all() or array.min() < 1 or array.max() > most:
+            span = f"{array.min()} to {array.max()}" if array.size else "nothing"
+            raise InputError(f"{path}: {key!r} should hold whole numbers 1 to {most}, got {span}; {_WHAT}")
+        return array.astype(np.int64)
+
+    vertices = whole("All_vertices", SMPL_VERTICES).ravel()
+    corners = whole("All_Faces", len(vertices))
+    charts = whole("All_FaceIndices", 24).ravel()
+    uv = [take(key).ravel() for key in ("All_U_norm", "All_V_norm")]
+    if corners.ndim != 2 or corners.shape[1] != 3 or len(charts) != len(corners):
+        raise InputError(
+            f"{path}: 'All_Faces' should be (F, 3) and 'All_FaceIndices' (F, 1), got {corners.shape} and "
+            f"{len(charts)} charts; {_WHAT}"
+        )
+    if any(len(places) != len(vertices) for places in uv):
+        raise InputError(
+            f"{path}: 'All_U_norm' and 'All_V_norm' should have a number for each of the {len(vertices)} "
+            f"'All_vertices', got {len(uv[0])} and {len(uv[1])}; {_WHAT}"
+        )
+    places = np.stack(uv, 1).astype(np.float32)
+    if places.min() < 0 or places.max() > 1:
+        raise InputError(
+            f"{path}: 'All_U_norm' and 'All_V_norm' should lie in 0 to 1, got {places.min()} to {places.max()}; "
+            f"{_WHAT}"
+        )
+    return Atlas.from_shared_corners(
+        torch.from_numpy(vertices - 1),
+        torch.from_numpy(places),
+        torch.from_numpy(corners - 1),
+        torch.from_numpy(charts),
+    )
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    from scipy.io import loadmat
+
+    try:
+        with path.open("rb") as file:
+            content: dict[str, Any] = loadmat(file)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}); give UV_Processed.mat"
+        ) from None
+    except Exception as error:  # damaged files fail in many ways; HDF5 ones with NotImplementedError
+        raise InputError(f"{path}: not a readable MATLAB v5 file ({error}); {_WHAT}") from None
+    return content
