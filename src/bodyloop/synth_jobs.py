@@ -13,7 +13,7 @@ from bodyloop.data.synthetic import MocapPoses, Recipe, SyntheticPeople, Synthet
 from bodyloop.data.synthetic.domains import DomainName
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
-from bodyloop.raster import interpolate
+from bodyloop.raster.labels import pncc_map
 from bodyloop.writing import make_folder
 
 Tell = Callable[[str], None]
@@ -136,12 +136,11 @@ def _write_sheet(file: Path, people: SyntheticPeople, count: int) -> Path:
 def label_picture(sample: SyntheticSample, body: BodyModel) -> np.ndarray:
     """The sample's picture, dimmed, with its labels on it: (H, W, 3) uint8.
 
-    What is seen of the body has the colour of its place on the mean body, and visible keypoints are dots.
+    What is seen of the body has the colour of its place on the mean body (PNCC), and visible keypoints are dots.
     """
     from bodyloop.view.draw import draw_keypoints
 
-    low, high = body.v_template.amin(0), body.v_template.amax(0)
-    places = interpolate(sample.fragments, body.faces, (body.v_template - low) / (high - low))
+    places = pncc_map(sample.fragments, body)
     mask = sample.fragments.mask[..., None].numpy()
     shown = np.where(mask, 255 * places.numpy(), 0.45 * sample.image.numpy()).astype(np.uint8)
     skeleton = get_skeleton("coco17")

@@ -10,13 +10,22 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from bodyloop.body import BodyModel, get_skeleton
+from bodyloop.body.parts import partition
 from bodyloop.data.poses import PoseSet
-from bodyloop.data.synthetic import DOMAINS, MocapPoses, SyntheticPeople, SyntheticSample, get_domain
+from bodyloop.data.synthetic import (
+    DOMAINS,
+    MocapPoses,
+    SurfaceLabeller,
+    SyntheticPeople,
+    SyntheticSample,
+    get_domain,
+)
 from bodyloop.data.synthetic.people import MOST_LEAN
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
 from bodyloop.geometry import geodesic_distance
 from bodyloop.raster import interpolate, rasterize
+from data.motion_files import tiny_body
 
 SIZE = 96
 NAMES = ("studio", "wild", "bridge")
@@ -116,6 +125,27 @@ def test_fragments_are_those_of_the_clothed_body(
     assert (batch.fragments.barycentric.sum(-1)[batch.fragments.mask] - 1).abs().max() < 1e-4
     assert (batch.fragments.barycentric[~batch.fragments.mask] == 0).all()
     assert torch.isinf(batch.fragments.depth[~batch.fragments.mask]).all()
+
+
+def test_maps_follow_what_is_seen(samples: dict[str, SyntheticSample], body: BodyModel):
+    batch = samples["wild"]
+    maps = SurfaceLabeller(body).maps(batch)
+    seen = batch.fragments.mask
+    assert torch.equal(maps.parts >= 0, seen)
+    assert torch.equal(maps.iuv[..., 0] > 0, seen)
+    assert (maps.pncc[~seen] == 0).all()
+    assert torch.equal(maps.depth > 0, seen)
+    wrist = batch.keypoints(body, COCO)
+    left, label = COCO.index("left_wrist"), partition("smpl").parts
+    pixel = wrist.image[:, left].round().long().clamp(0, SIZE - 1)
+    found = maps.parts[torch.arange(24), pixel[:, 1], pixel[:, 0]][wrist.visible[:, left]]
+    near = {label.index(n) for n in ("left_wrist", "left_elbow", "left_hand")}
+    assert np.mean([int(f) in near for f in found]) > 0.8
+
+
+def test_an_atlas_of_another_body_is_refused():
+    with pytest.raises(ValueError, match="give the body's own atlas"):
+        SurfaceLabeller(tiny_body())
 
 
 def test_everybody_is_seen(samples: dict[str, SyntheticSample]):

@@ -2,6 +2,7 @@
 
 from bodyloop.data.synthetic.dataset import SyntheticPeople
 from bodyloop.data.synthetic.domains import DOMAINS, Domain, get_domain
+from bodyloop.data.synthetic.maps import SurfaceLabeller, SurfaceMaps
 from bodyloop.data.synthetic.people import MocapPoses, PoseSource, PriorPoses
 from bodyloop.data.synthetic.sample import Keypoints, SyntheticSample
 from bodyloop.data.synthetic.shards import Recipe, read_shard, read_shards, write_shards
@@ -14,6 +15,8 @@ __all__ = [
     "PoseSource",
     "PriorPoses",
     "Recipe",
+    "SurfaceLabeller",
+    "SurfaceMaps",
     "SyntheticPeople",
     "SyntheticSample",
     "get_domain",

@@ -40,7 +40,7 @@ class Keypoints:
 class SyntheticSample:
     """A picture and its labels, or a batch of them: leading dimensions (...), none for one picture.
 
-    Part, IUV, PNCC and other dense maps all follow from `fragments`, whose faces are the body model's; where
+    Part, IUV, PNCC and depth maps follow from `fragments` (`SurfaceLabeller`), whose faces are the body model's; where
     something else is in front of the person they see nothing.
 
     Attributes:
