@@ -190,7 +190,7 @@ def clothe(rest, fill, vertices, normals, looks, places, out):
             fold = noise(13 * x, 8 * y, 13 * z, look.seed + 4)
             off = (look.bottom_thick + look.wide * down) * (0.55 + 0.9 * fold) + look.looseness * fill[v]
         elif kind in (SHOE, SOLE):
-            off = look.shoe_thick
+            off = look.shoe_thick + 1.3 * fill[v]  # no toes
         elif kind == SOCK:
             off = 0.003
         elif kind == HAIR and y > place.eye_y + 0.03:
@@ -292,8 +292,11 @@ def splat(points, projection, depth):
 
 
 @compiled
-def lit_share(px, py, pz, shadow):
-    """Share of the lamp that reaches a place, softened over `shadow.spread` pixels of the lamp's map."""
+def lit_share(px, py, pz, shadow, bias):
+    """Share of the lamp that reaches a place, softened over `shadow.spread` pixels of the lamp's map.
+
+    Only what is nearer to the lamp by `bias` metres throws shade.
+    """
     p = shadow.projection
     z = p[2, 0] * px + p[2, 1] * py + p[2, 2] * pz + p[2, 3]
     if z <= 0.0:
@@ -308,7 +311,7 @@ def lit_share(px, py, pz, shadow):
     for tap in range(5):
         i, j = (0, -1, 1, -1, 1)[tap], (0, -1, -1, 1, 1)[tap]
         column, row = int(u + i * shadow.spread + 0.5), int(v + j * shadow.spread + 0.5)
-        hidden = 0 <= row < height and 0 <= column < width and shadow.depth[row, column] < z - shadow.bias
+        hidden = 0 <= row < height and 0 <= column < width and shadow.depth[row, column] < z - bias
         lit += 0.0 if hidden else 0.2
     return lit
 
@@ -389,7 +392,11 @@ def shade(
             wy = turn[1, 0] * dx + turn[1, 1] * dy + turn[1, 2]
             wz = turn[2, 0] * dx + turn[2, 1] * dy + turn[2, 2]
             lit = lit_share(
-                eye[0] + t * wx + 0.01 * nx, eye[1] + t * wy + 0.01 * ny, eye[2] + t * wz + 0.01 * nz, shadow
+                eye[0] + t * wx + 0.01 * nx,
+                eye[1] + t * wy + 0.01 * ny,
+                eye[2] + t * wz + 0.01 * nz,
+                shadow,
+                shadow.bias,
             )
             near_ground = 1.0 - 0.35 * np.exp(-max(eye[1] + t * wy, 0.0) / 0.12)
             red, green, blue = _light(_scaled(color, near_ground), nx, ny, nz, lit, light)
@@ -546,7 +553,7 @@ def cast(lens, eye, turn, solids, grounds, sky, backdrop, lights, shadow, blobs,
 @compiled
 def _thing(x, y, z, wx, wy, wz, which, axis, solids, ground, light, shadow, blobs):
     """Colour of the ground (which = -1) or of a solid at a place, under the light."""
-    lit = lit_share(x, y, z, shadow)
+    lit = lit_share(x, y, z, shadow, 0.02)
     if which < 0:
         color = _texture(
             x, z, 0.0, _rgb(ground.first), _rgb(ground.second), ground.texture, ground.scale, ground.seed

@@ -45,7 +45,7 @@ def developed(rng: np.random.Generator, domain: Domain, picture: np.ndarray) -> 
             image.size, Image.Resampling.BICUBIC
         )
     if sigma > 0.3:
-        image = image.filter(ImageFilter.GaussianBlur(sigma))
+        image = image.filter(ImageFilter.BoxBlur(1.2 * sigma))
     level = np.float32(uniform(rng, (0.002, domain.noise)) * 255)
     noisy = (
         np.asarray(image, np.float32)

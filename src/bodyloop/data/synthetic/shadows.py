@@ -19,7 +19,7 @@ class Shadow(NamedTuple):
         depth: (S, S) float32 metres from the lamp.
         projection: (3, 4) from the world to column times depth, row times depth, and depth in that map.
         spread: pixels over which the shadow's border is smeared.
-        bias: metres by which something must be nearer to the lamp to throw shade.
+        bias: metres by which something must be nearer to the lamp to shade the people themselves.
     """
 
     depth: np.ndarray
