@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
     "errors", "jit", "writing",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
-    "annotate", "evaluate", "view", "photos", "prior_jobs", "reproduce", "terminal", "cli",
+    "annotate", "evaluate", "view", "photos", "prior_jobs", "synth_jobs", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
@@ -81,6 +81,7 @@ def test_no_drawer_for_odds_and_ends():
         "from bodyloop.cli import main; assert main(['prior', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'train', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'sample', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['synth', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['reproduce', '--help']) == 0",
     ],
 )

@@ -199,8 +199,48 @@ class Reproduce:
         return run_reproduction(ReproduceJob(**vars(self)))
 
 
-Command = Fit | Demo | Prior | Reproduce
-COMMANDS: dict[str, Any] = {"fit": Fit, "demo": Demo, "prior": Prior, "reproduce": Reproduce}
+@dataclass(frozen=True)
+class Synth:
+    """Make pictures of people with every label: WebDataset shards, a contact sheet, or both.
+
+    The same options give the same bytes, whatever the workers; a stopped run goes on where it was.
+    """
+
+    domain: Annotated[
+        Literal["studio", "wild", "bridge"], tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+    ]
+    """studio: few subjects, plain rooms. wild: everything varies. bridge: wild looks, few sequences."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
+    """Folder for the shards."""
+    count: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="N")] = 1000
+    """Samples."""
+    seed: int = 0
+    """Of everything."""
+    size: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 224
+    """Width and height of the pictures."""
+    split: Literal["train", "validation", "test"] = "train"
+    """Whose motion capture, looks and places."""
+    mocap: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them. Without it, poses come from the flow that ships."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    photos: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Backgrounds that show nobody, for half of the wild and bridge pictures."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Processes that draw; all cores if not given."""
+    sheet: Annotated[Path | None, _File] = None
+    """PNG of the first samples beside their labels."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.synth_jobs import SynthJob
+        from bodyloop.terminal import run_synthesis
+
+        return run_synthesis(SynthJob(**vars(self)))
+
+
+Command = Fit | Demo | Prior | Synth | Reproduce
+COMMANDS: dict[str, Any] = {"fit": Fit, "demo": Demo, "prior": Prior, "synth": Synth, "reproduce": Reproduce}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -226,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
         except SystemExit as stop:  # tyro has said why, or has shown the help
             return stop.code if isinstance(stop.code, int) else 2
         except KeyboardInterrupt:
-            again = "fit --resume and prior train go on from there"
+            again = "fit --resume, prior train and synth go on from there"
             print(f"bodyloop: stopped; what was written stays, {again}", file=sys.stderr)
             return 130
 

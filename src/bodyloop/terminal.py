@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from bodyloop.evaluate.tables import Table as PaperTable
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
+    from bodyloop.synth_jobs import SynthJob
 
+MOST_FILES = 5
+"""Shards that are named; of more, only their number."""
 MOST_ROWS = 40
 """People in the table; of more, only those who are not to be trusted are listed."""
 
@@ -167,6 +170,41 @@ def run_prior_sampling(job: "SampleJob") -> int:
     with _told_with_time() as tell:
         files = sample_prior(job, tell)
     _print_files(files)
+    return 0
+
+
+def run_synthesis(job: "SynthJob") -> int:
+    """Make synthetic people with a progress bar and the rate, then print where the files are."""
+    from bodyloop.synth_jobs import make_people
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        began, found, made = 0.0, 0, 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal began, found, made
+            if not began:
+                began, found = time.time(), done
+            made = done - found
+            rate = made / max(time.time() - began, 1e-3)
+            bar.update(task, completed=done, total=total, description=f"{rate:.0f} a second")
+
+        files = make_people(job, lambda text: console.print(printable(text)), progress)
+    if began and found:
+        console.print(f"{found:,} samples were there already")
+    if made:
+        console.print(f"{made:,} samples, {made / (time.time() - began):.1f} a second")
+    _print_files(files[:MOST_FILES])
+    if len(files) > MOST_FILES:
+        print(f"  and {len(files) - MOST_FILES:,} more")
     return 0
 
 
