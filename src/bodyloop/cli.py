@@ -15,6 +15,7 @@ from bodyloop import __version__
 from bodyloop.errors import InputError
 
 _File = tyro.conf.arg(metavar="FILE", help_behavior_hint="")
+_MapFile = tyro.conf.arg(metavar="FILE|FOLDER", help_behavior_hint="")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Fit:
     """2D keypoints instead of the detector: COCO, OpenPose, MediaPipe or bodyloop JSON."""
     boxes: Annotated[Path | None, _File] = None
     """Boxes to look for people in: JSON or CSV of x, y, w, h."""
+    iuv: Annotated[Path | None, _MapFile] = None
+    """DensePose's IUV map of the photo, or a folder of them: dense keypoints."""
+    parts: Annotated[Path | None, _MapFile] = None
+    """Map of body parts (label PNG or IUV map), or a folder of them: parts are aligned."""
+    part_labels: Literal["densepose", "smpl", "lsp"] = "densepose"
+    """What the labels of --parts mean: DensePose's 14 parts, SMPL's 24, or LSP's 6."""
+    atlas: Annotated[Path | None, _File] = None
+    """DensePose's UV_Processed.mat, for --iuv with SMPL's own --body."""
     focal: Annotated[float | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="")] = None
     """Focal length in pixels. Without it: from EXIF, else the image diagonal."""
     body: Annotated[Path | None, _File] = None

@@ -1,6 +1,6 @@
 """`Fitter`: from evidence and starts to the best body of each person, with its scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -112,6 +112,50 @@ class Fits:
 
     def __len__(self) -> int:
         return len(self.energy)
+
+    @classmethod
+    def cat(cls, several: "Sequence[Fits]") -> "Fits":
+        """People of several fits, one after the other; terms that some lack are 0 for those.
+
+        Raises:
+            ValueError: for none at all.
+        """
+        if not several:
+            raise ValueError("Fits.cat needs at least one")
+        first = several[0]
+        names = list(dict.fromkeys(name for fits in several for name in fits.terms))
+        cameras = [fits.camera.expand(len(fits)) for fits in several]
+        evidence = [fits.evidence for fits in several]
+
+        def joined(value: Callable[["Fits"], Tensor]) -> Tensor:
+            return torch.cat([value(fits) for fits in several])
+
+        return cls(
+            Bodies.cat([fits.bodies for fits in several]),
+            Camera(
+                torch.cat([c.focal for c in cameras]),
+                torch.cat([c.center for c in cameras]),
+                first.camera.size,
+            ),
+            Evidence(
+                first.evidence.skeleton,
+                torch.cat([e.keypoints for e in evidence]),
+                torch.cat([e.confidence for e in evidence]),
+                torch.cat([e.boxes for e in evidence]),
+                tuple(label for e in evidence for label in e.labels),
+            ),
+            joined(lambda f: f.energy),
+            {
+                name: torch.cat([f.terms.get(name, torch.zeros_like(f.energy)) for f in several])
+                for name in names
+            },
+            joined(lambda f: f.error_px),
+            joined(lambda f: f.error_box),
+            joined(lambda f: f.seen),
+            joined(lambda f: f.noise),
+            tuple(name for f in several for name in f.start),
+            tuple(doubts for f in several for doubts in f.doubts),
+        )
 
     @property
     def trusted(self) -> Tensor:
