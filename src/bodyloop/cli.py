@@ -180,19 +180,22 @@ class Prior:
 class Reproduce:
     """Measure a paper's table again and show its figures beside ours.
 
-    Writes TABLE.json and TABLE.png.
+    Writes TABLE.json and TABLE.png, and TABLE-curves.png if it has curves.
     """
 
-    table: Annotated[Literal["zanfir-table1"], tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
-    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020)."""
+    table: Annotated[
+        Literal["zanfir-table1", "dense-fits"], tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")
+    ]
+    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). dense-fits: fits of synthetic people to dense
+    keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019, figures 5 and 6)."""
     mocap: _Mocap
     """Holds cmu/bvh and cmu/npz_deepmimic, or one of them."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the results."""
     cache: _Cache = None
     """For the converted clips, so that the next run need not convert them."""
-    count: int = 500
-    """Frames of the test subjects."""
+    count: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Frames or people of the test subjects, instead of the table's own number."""
     seed: int = 0
     """Of all random draws."""
     quick: bool = False
