@@ -20,7 +20,7 @@ PartLabels = Literal["densepose", "smpl", "lsp"]
 
 IUV_NAMES = ("{}_IUV.png", "{}_IUV.npz", "{}_iuv.png", "{}_iuv.npz", "{}.npz", "{}.png")
 INDICES_NAMES = ("{}_INDS.png", "{}_inds.png")
-PART_NAMES = ("{}_parts.png", "{}_segm.png", "{}_IUV.png", "{}_IUV.npz", "{}.png", "{}.npz")
+PART_NAMES = ("{}_parts.png", "{}_segm.png", *IUV_NAMES)
 """Names of a photo's maps in a folder, {} being the photo's name without suffix; the first one that is there."""
 
 
