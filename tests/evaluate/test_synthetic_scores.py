@@ -167,5 +167,5 @@ def test_bad_bodies_are_named(samples: SyntheticSample, found: Bodies, body: Bod
     with pytest.raises(InputError, match="as many found bodies as samples"):
         synthetic_scores(found[:4], samples, body)
     empty = torch.arange(0)
-    with pytest.raises(InputError, match="at least one person"):
+    with pytest.raises(InputError, match="at least one, got"):
         synthetic_scores(found[empty], dataclasses.replace(samples, bodies=samples.bodies[empty]), body)

@@ -10,6 +10,7 @@ from bodyloop.body import SMPL_JOINTS, Bodies, BodyModel, face_parts
 from bodyloop.body.parts import partition
 from bodyloop.data.synthetic import SyntheticSample
 from bodyloop.errors import InputError
+from bodyloop.evaluate.evaluation import check_bodies
 from bodyloop.evaluate.metrics import joint_errors, mean_of_seen, pve, pve_t
 from bodyloop.evaluate.scores import Scores
 from bodyloop.evaluate.segmentation import CHUNK, Confusion, confusion
@@ -137,17 +138,7 @@ def _check(found: Bodies, samples: SyntheticSample) -> None:
             f"expected as many found bodies as samples, in one row, got {tuple(found.batch_shape)} and "
             f"{tuple(samples.bodies.batch_shape)}; stack the samples with SyntheticSample.stack"
         )
-    if not len(found):
-        raise InputError("expected at least one person, got none")
-    finite = torch.stack(
-        [values.flatten(1).isfinite().all(1) for values in (found.rotations, found.betas, found.translation)]
-    ).all(0)
-    if not finite.all():
-        bad = (~finite).nonzero()[:, 0].tolist()
-        raise InputError(
-            f"{len(bad)} of {len(found)} found bodies hold NaN or infinity, people {', '.join(map(str, bad[:5]))}"
-            f"{' ...' if len(bad) > 5 else ''}; leave them out, or put the method's fallback in their place"
-        )
+    check_bodies(found, len(samples.bodies))
 
 
 def _slices(count: int, size: int) -> list[slice]:
