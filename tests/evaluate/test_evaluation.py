@@ -20,6 +20,7 @@ from bodyloop.evidence import DenseKeypoints
 from bodyloop.geometry import Camera
 from bodyloop.raster import part_map, rasterize
 from made_up import random_bodies
+from pretend_gpu import DEVICE, PretendedGpu
 
 LABELS = ("a", "b", "c", "d")
 
@@ -246,6 +247,18 @@ def test_dense_keypoint_distance(truth, body):
     assert some.values["dkd_px"].isnan().tolist() == [True, False, False, False]
     with pytest.raises(InputError, match="the atlas of the points' charts"):
         evaluate_bodies(protocol, truth, kept, body, cameras=[camera] * 4)
+
+
+def test_people_on_another_device(found, truth, body, regressor):
+    kept = Truth(LABELS, bodies=truth)
+    expected = evaluate_bodies(PROTOCOLS["3dpw"], found, kept, body, regressor=regressor)
+    with PretendedGpu():
+        there = Truth(LABELS, bodies=truth.to(DEVICE))
+        moved = evaluate_bodies(
+            PROTOCOLS["3dpw"], found.to(DEVICE), there, body.to(DEVICE), regressor=regressor
+        )
+        for key, value in moved.values.items():
+            assert torch.allclose(value, expected.values[key], atol=1e-2)
 
 
 def test_what_is_missing_is_said(found, truth, body, regressor):

@@ -117,10 +117,8 @@ class Confusion:
         return self._union((BACKGROUND, "body"), (0, *[1] * (len(self.classes) - 1)))
 
     def _union(self, classes: tuple[str, ...], target: tuple[int, ...]) -> "Confusion":
-        member = torch.zeros(len(target), len(classes), dtype=torch.long, device=self.counts.device)
-        member[range(len(target)), list(target)] = 1
         # Float64 holds the counts exactly, and integers have no matrix product on a GPU.
-        exact = member.double()
+        exact = torch.eye(len(classes), dtype=torch.float64)[list(target)].to(self.counts.device)
         counts = (exact.T @ self.counts.double() @ exact).long()
         return Confusion(classes, counts, (self.ignored.double() @ exact).long())
 

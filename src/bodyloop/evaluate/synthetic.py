@@ -42,7 +42,7 @@ def synthetic_scores(
 
     Args:
         found: N people in the camera frame of their picture, on the body's device and in its precision.
-        samples: their N samples (`SyntheticSample.stack`).
+        samples: their N samples (`SyntheticSample.stack`), on any device.
         body: the model of both.
         against: see `Against`. Against the image, pixels where the true body is behind something else are ignored.
         chunk: the most people drawn at once, which bounds the memory.
@@ -102,15 +102,15 @@ def _dense_keypoints(seen: Fragments, hidden: Tensor) -> tuple[Tensor, Tensor, T
 
 
 def _score(found: Bodies, samples: SyntheticSample, body: BodyModel, against: Against) -> Scores:
-    """`synthetic_scores` of a few people."""
-    truth, camera = samples.bodies, samples.camera
+    """`synthetic_scores` of a few people, where the found ones are."""
+    device = found.translation.device
+    truth, camera, shown = samples.bodies.to(found.translation), samples.camera.to(device), samples.fragments
+    shown = Fragments(shown.face_id.to(device), shown.barycentric.to(device), shown.depth.to(device))
     joints, true_joints = body.joints(found), body.joints(truth)
     errors = joint_errors(joints, true_joints)
     vertices, true_vertices = body.vertices(found), body.vertices(truth)
     drawn = rasterize(true_vertices, body.faces, camera)
-    seen, ignore = (
-        (drawn, None) if against == "body" else (samples.fragments, drawn.mask & ~samples.fragments.mask)
-    )
+    seen, ignore = (drawn, None) if against == "body" else (shown, drawn.mask & ~shown.mask)
     distance, counts = surface_scores(vertices, seen, camera, body, ignore)
     figures = {
         "mpjpe_mm": errors.mean(-1),
