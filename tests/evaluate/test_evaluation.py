@@ -245,6 +245,15 @@ def test_dense_keypoint_distance(truth, body):
     nobody = dataclasses.replace(kept, dense=(points[0][:0], *points[1:]))
     some = evaluate_bodies(protocol, truth, nobody, body, cameras=[camera] * 4, atlas=atlas)
     assert some.values["dkd_px"].isnan().tolist() == [True, False, False, False]
+    flat = dataclasses.replace(kept, boxes=boxes.flip(1))
+    with pytest.raises(InputError, match="a: the box is -100 pixels long"):
+        evaluate_bodies(protocol, truth, flat, body, cameras=[camera] * 4, atlas=atlas)
+    few = dataclasses.replace(body, name="few", v_template=body.v_template[:100])
+    with pytest.raises(InputError, match="more vertices than the body 'few' has"):
+        evaluate_bodies(protocol, truth, kept, few, cameras=[camera] * 4, atlas=atlas)
+    charts = Atlas(atlas.faces, torch.ones_like(atlas.charts), atlas.uv)
+    with pytest.raises(InputError, match=r"a: .* points have an I that is no chart"):
+        evaluate_bodies(protocol, truth, kept, body, cameras=[camera] * 4, atlas=charts)
     with pytest.raises(InputError, match="the atlas of the points' charts"):
         evaluate_bodies(protocol, truth, kept, body, cameras=[camera] * 4)
 

@@ -341,8 +341,10 @@ def _dense_distances(
         off = dense_distance(
             camera.project(ahead), corners, barycentric.to(vertices), points.pixels.to(vertices)
         )
-        side = (truth.boxes[i, 2:] - truth.boxes[i, :2]).max()
-        scale = 1.0 if protocol.crop is None else protocol.crop / float(side)
+        side = float((truth.boxes[i, 2:] - truth.boxes[i, :2]).max())
+        if not side > 0:
+            raise InputError(f"{truth.people[i]}: the box is {side:g} pixels long; give x0, y0, x1, y1")
+        scale = 1.0 if protocol.crop is None else protocol.crop / side
         distances.append(off.mean() * scale)
     return torch.stack(distances)
 
