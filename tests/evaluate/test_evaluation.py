@@ -258,6 +258,13 @@ def test_dense_keypoint_distance(truth, body):
         evaluate_bodies(protocol, truth, kept, body, cameras=[camera] * 4)
 
 
+def test_joints_of_many(found, body, regressor, monkeypatch: pytest.MonkeyPatch):
+    whole = joint_source(body, H36M17, regressor)(found)
+    monkeypatch.setattr("bodyloop.evaluate.evaluation.JOINTS_CHUNK", 3)
+    assert torch.allclose(joint_source(body, H36M17, regressor)(found), whole, atol=1e-6)
+    assert joint_source(body, H36M17, regressor)(found[:0]).shape == (0, 17, 3)
+
+
 def test_people_on_another_device(found, truth, body, regressor):
     kept = Truth(LABELS, bodies=truth)
     expected = evaluate_bodies(PROTOCOLS["3dpw"], found, kept, body, regressor=regressor)

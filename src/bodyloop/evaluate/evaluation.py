@@ -21,6 +21,9 @@ from bodyloop.terms.dense import dense_distance
 UNLABELLED = -2
 """In a part map, a pixel without a true class (255 in the files of UPi-S1h)."""
 
+JOINTS_CHUNK = 4096
+"""People whose joints are regressed at once, which bounds the memory: Human3.6M's protocol has over 100,000."""
+
 
 @dataclass(frozen=True, eq=False)
 class Truth:
@@ -182,7 +185,12 @@ def joint_source(
                 f"{body.name!r}, got {tuple(regressor.shape)}"
             )
         points = body.vertex_points(skeleton.keypoints, regressor.to(body.v_template))
-    return lambda bodies: body.points(bodies, points)
+
+    def joints(bodies: Bodies) -> Tensor:
+        firsts = range(0, max(len(bodies), 1), JOINTS_CHUNK)
+        return torch.cat([body.points(bodies[i : i + JOINTS_CHUNK], points) for i in firsts])
+
+    return joints
 
 
 def _true_joints(
