@@ -22,7 +22,7 @@ UNLABELLED = -2
 """In a part map, a pixel without a true class (255 in the files of UPi-S1h)."""
 
 JOINTS_CHUNK = 4096
-"""People whose joints are regressed at once, which bounds the memory: Human3.6M's protocol has over 100,000."""
+"""People whose joints are regressed at once, which bounds the memory."""
 
 
 @dataclass(frozen=True, eq=False)
