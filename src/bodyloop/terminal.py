@@ -24,6 +24,7 @@ from bodyloop.writing import make_folder
 
 if TYPE_CHECKING:
     from bodyloop.evaluate.claims import Claim
+    from bodyloop.evaluate.scores import Scores
     from bodyloop.evaluate.tables import Table as PaperTable
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
@@ -242,6 +243,25 @@ def print_paper_table(table: "PaperTable", console: Console) -> None:
     if any(row.ours is None for row in table.rows):
         console.print(f"-: {NOT_YET}")
     for note in table.notes:
+        console.print(printable(note))
+
+
+def print_scores(scores: "Scores", console: Console) -> None:
+    """What was measured of how many people, then what one should know to read it."""
+    from bodyloop.evaluate.scores import METRICS
+
+    console.print(printable(f"{scores.name}: {len(scores):,} people"))
+    shown = _table("")  # a title would be folded to the table's few columns
+    shown.add_column("", overflow="fold", min_width=16)
+    for title in ("mean", "median", "", "people"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    for line in scores.table():
+        measure = METRICS[line.metric]
+        people = "pooled" if line.pooled else f"{line.people:,}"
+        figures = measure.text(line.value), measure.text(line.median), measure.unit, people
+        shown.add_row(measure.title, *figures)
+    console.print(shown)
+    for note in scores.notes:
         console.print(printable(note))
 
 

@@ -259,6 +259,20 @@ def test_pckh_by_hand():
     assert float(pckh(found, truth, seen, torch.tensor([10.0]))) == np.float32(2 / 3)
 
 
+def test_pckh_against_a_slow_twin():
+    g = torch.Generator().manual_seed(4)
+    found, truth = torch.rand(2, 6, 17, 2, generator=g, dtype=torch.float64).unbind(0)
+    seen, head = torch.rand(6, 17, generator=g) < 0.6, torch.rand(6, generator=g, dtype=torch.float64)
+    right = total = 0
+    for i in range(6):
+        for k in range(17):
+            if seen[i, k]:
+                total += 1
+                right += math.dist(found[i, k], truth[i, k]) <= 0.7 * float(head[i])
+    assert float(pckh(found, truth, seen, head, 0.7)) == pytest.approx(right / total)
+    assert float(pckh(found, truth, ~seen & seen, head)) == 0
+
+
 def test_head_size_is_ears_or_a_tenth_of_the_height():
     keypoints = torch.zeros(2, 17, 2)
     keypoints[:, 3, 0] = 30

@@ -16,6 +16,7 @@ from bodyloop.evaluate.synthetic import POINTS, surface_scores, synthetic_scores
 from bodyloop.geometry import Camera
 from bodyloop.raster import Fragments, part_map, rasterize
 from made_up import random_bodies
+from pretend_gpu import DEVICE, PretendedGpu
 
 SIZE = 64
 
@@ -153,6 +154,23 @@ def test_the_number_drawn_at_once_does_not_matter(samples: SyntheticSample, foun
         assert torch.allclose(value, all_.values[key], rtol=1e-4)
 
 
+def test_people_on_another_device(samples: SyntheticSample, found: Bodies, body: BodyModel):
+    expected = synthetic_scores(found, samples, body, "image")
+    with PretendedGpu():
+        there = synthetic_scores(found.to(DEVICE), samples, body.to(DEVICE), "image")
+        for key, value in there.values.items():
+            assert value.device.type == "cpu"
+            assert torch.allclose(value, expected.values[key], rtol=1e-3)
+        assert there.pooled() == pytest.approx(expected.pooled(), rel=1e-3)
+
+
+def test_people_in_double_precision(samples: SyntheticSample, found: Bodies, body: BodyModel):
+    scores = synthetic_scores(found.to(torch.float64), samples, body.to(torch.float64))
+    single = synthetic_scores(found, samples, body)
+    for key, value in scores.values.items():
+        assert torch.allclose(value, single.values[key], rtol=0.02, atol=1e-2)
+
+
 def test_scores_join(samples: SyntheticSample, found: Bodies, body: BodyModel):
     scores = synthetic_scores(found, samples, body)
     halves = Scores.cat([scores[torch.arange(2)], scores[torch.arange(2, 5)]])
@@ -167,5 +185,5 @@ def test_bad_bodies_are_named(samples: SyntheticSample, found: Bodies, body: Bod
     with pytest.raises(InputError, match="as many found bodies as samples"):
         synthetic_scores(found[:4], samples, body)
     empty = torch.arange(0)
-    with pytest.raises(InputError, match="at least one person"):
+    with pytest.raises(InputError, match="at least one, got"):
         synthetic_scores(found[empty], dataclasses.replace(samples, bodies=samples.bodies[empty]), body)

@@ -7,6 +7,7 @@ from bodyloop.body.files import BodyFileError, builtin_body, load_body
 from bodyloop.body.model import BodyModel, JointFrames
 from bodyloop.body.parts import PARTITIONS, face_parts, vertex_parts
 from bodyloop.body.points import BodyPoints
+from bodyloop.body.regressors import read_joint_regressor
 from bodyloop.body.skeletons import SKELETONS, SMPL_JOINTS, Skeleton, convert, get_skeleton
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "get_skeleton",
     "load_body",
     "read_densepose_atlas",
+    "read_joint_regressor",
     "vertex_parts",
 ]

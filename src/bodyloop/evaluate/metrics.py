@@ -1,7 +1,7 @@
 """Errors of recovered bodies against the truth: places in millimetres, pixels as shares or pixels.
 
-All take any leading batch dimensions and give a value for each person. A mask says which points are known; a person of
-whom nothing is known gets NaN, which `bodyloop.evaluate.scores` leaves out of its means and counts.
+Those in 3D take any leading batch dimensions and give a value for each person. A mask says which points are known; a
+person of whom nothing is known gets NaN, which `bodyloop.evaluate.scores` leaves out of its means and counts.
 """
 
 from typing import Literal
@@ -202,7 +202,7 @@ def auc(errors: Tensor, thresholds: tuple[float, ...] = AUC_MM) -> Tensor:
 
 
 def pckh(found: Tensor, truth: Tensor, seen: Tensor, head: Tensor, share: float = 0.5) -> Tensor:
-    """Share of seen keypoints within `share` of the head size: one number over all people.
+    """Share of seen keypoints within `share` of the head size: one number over all people, 0 if nothing is seen.
 
     Args:
         found, truth: (N, K, 2) pixels.

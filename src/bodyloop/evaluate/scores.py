@@ -97,6 +97,8 @@ class Scores:
         confusions: partition ("foreground" for two classes) -> counts of N people's pixels.
         ignored_as_background: whether pixels without a true class count as background in the accuracies, as in
             UP-3D's evaluation (`Confusion.accuracy`).
+        groups: N names, or none; with them the table's figures are means of the groups' means, as MuPoTS averages its
+            sequences.
         notes: what one should know to read the figures, a sentence each.
     """
 
@@ -107,6 +109,7 @@ class Scores:
     joint_errors: Tensor | None = None
     confusions: Mapping[str, Confusion] = field(default_factory=dict)
     ignored_as_background: bool = False
+    groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -114,6 +117,8 @@ class Scores:
         sizes = {key: tuple(value.shape) for key, value in self.values.items()}
         wrong = {key: shape for key, shape in sizes.items() if shape != (count,)}
         unknown = [key for key in sizes if key not in METRICS]
+        if self.groups and len(self.groups) != count:
+            wrong["groups"] = (len(self.groups),)
         if wrong or unknown:
             raise ValueError(
                 f"Scores needs a value for each of {count} people under keys of METRICS, got shapes {wrong} and "
@@ -134,6 +139,7 @@ class Scores:
             None if self.joint_errors is None else self.joint_errors[numbers],
             {key: value[numbers] for key, value in self.confusions.items()},
             self.ignored_as_background,
+            tuple(self.groups[i] for i in numbers.tolist()) if self.groups else (),
             self.notes,
         )
 
@@ -151,6 +157,7 @@ class Scores:
             else torch.cat([part.joint_errors for part in parts if part.joint_errors is not None]),
             {key: Confusion.cat([part.confusions[key] for part in parts]) for key in first.confusions},
             first.ignored_as_background,
+            tuple(group for part in parts for group in part.groups),
             first.notes,
         )
 
@@ -181,10 +188,19 @@ class Scores:
                 known = self.values[key][~self.values[key].isnan()]
                 # The middle of both middle values, where torch takes the lower.
                 median = float(known.quantile(0.5)) if len(known) else math.nan
-                lines.append(Line(key, float(known.mean()), median, len(known), False))
+                lines.append(Line(key, self._mean(key), median, len(known), False))
             elif key in pooled:
                 lines.append(Line(key, pooled[key], math.nan, len(self), True))
         return lines
+
+    def _mean(self, key: str) -> float:
+        """Mean over the people of whom it was measured, or over the groups of them."""
+        values = self.values[key]
+        if not self.groups:
+            return float(values.nanmean())
+        names = sorted(set(self.groups))
+        means = [values[[group == name for group in self.groups]].nanmean() for name in names]
+        return float(torch.stack(means).nanmean())
 
     def joint_means(self) -> dict[str, float]:
         """Mean error in mm by joint, over the people of whom it is known."""
@@ -222,7 +238,11 @@ class Scores:
             ],
             "joints_mm": {name: _number(value) for name, value in self.joint_means().items()},
             "people": [
-                {"label": label, **{key: _number(float(value[i])) for key, value in self.values.items()}}
+                {
+                    "label": label,
+                    **({"group": self.groups[i]} if self.groups else {}),
+                    **{key: _number(float(value[i])) for key, value in self.values.items()},
+                }
                 for i, label in enumerate(self.people)
             ],
         }

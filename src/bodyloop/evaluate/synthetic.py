@@ -10,6 +10,7 @@ from bodyloop.body import SMPL_JOINTS, Bodies, BodyModel, face_parts
 from bodyloop.body.parts import partition
 from bodyloop.data.synthetic import SyntheticSample
 from bodyloop.errors import InputError
+from bodyloop.evaluate.evaluation import check_bodies
 from bodyloop.evaluate.metrics import joint_errors, mean_of_seen, pve, pve_t
 from bodyloop.evaluate.scores import Scores
 from bodyloop.evaluate.segmentation import CHUNK, Confusion, confusion
@@ -41,7 +42,7 @@ def synthetic_scores(
 
     Args:
         found: N people in the camera frame of their picture, on the body's device and in its precision.
-        samples: their N samples (`SyntheticSample.stack`).
+        samples: their N samples (`SyntheticSample.stack`), on any device.
         body: the model of both.
         against: see `Against`. Against the image, pixels where the true body is behind something else are ignored.
         chunk: the most people drawn at once, which bounds the memory.
@@ -101,15 +102,15 @@ def _dense_keypoints(seen: Fragments, hidden: Tensor) -> tuple[Tensor, Tensor, T
 
 
 def _score(found: Bodies, samples: SyntheticSample, body: BodyModel, against: Against) -> Scores:
-    """`synthetic_scores` of a few people."""
-    truth, camera = samples.bodies, samples.camera
+    """`synthetic_scores` of a few people, where the found ones are."""
+    device = found.translation.device
+    truth, camera, shown = samples.bodies.to(found.translation), samples.camera.to(device), samples.fragments
+    shown = Fragments(shown.face_id.to(device), shown.barycentric.to(device), shown.depth.to(device))
     joints, true_joints = body.joints(found), body.joints(truth)
     errors = joint_errors(joints, true_joints)
     vertices, true_vertices = body.vertices(found), body.vertices(truth)
     drawn = rasterize(true_vertices, body.faces, camera)
-    seen, ignore = (
-        (drawn, None) if against == "body" else (samples.fragments, drawn.mask & ~samples.fragments.mask)
-    )
+    seen, ignore = (drawn, None) if against == "body" else (shown, drawn.mask & ~shown.mask)
     distance, counts = surface_scores(vertices, seen, camera, body, ignore)
     figures = {
         "mpjpe_mm": errors.mean(-1),
@@ -137,17 +138,7 @@ def _check(found: Bodies, samples: SyntheticSample) -> None:
             f"expected as many found bodies as samples, in one row, got {tuple(found.batch_shape)} and "
             f"{tuple(samples.bodies.batch_shape)}; stack the samples with SyntheticSample.stack"
         )
-    if not len(found):
-        raise InputError("expected at least one person, got none")
-    finite = torch.stack(
-        [values.flatten(1).isfinite().all(1) for values in (found.rotations, found.betas, found.translation)]
-    ).all(0)
-    if not finite.all():
-        bad = (~finite).nonzero()[:, 0].tolist()
-        raise InputError(
-            f"{len(bad)} of {len(found)} found bodies hold NaN or infinity, people {', '.join(map(str, bad[:5]))}"
-            f"{' ...' if len(bad) > 5 else ''}; leave them out, or put the method's fallback in their place"
-        )
+    check_bodies(found, len(samples.bodies))
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -1,0 +1,78 @@
+"""A found body beside the true one, for looking at errors."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bodyloop.body import Bodies, BodyModel
+from bodyloop.geometry import Camera
+from bodyloop.view.draw import contact_sheet
+from bodyloop.view.overlay import overlay, side_view
+
+if TYPE_CHECKING:
+    from bodyloop.data.synthetic import SyntheticSample
+
+CAPTIONS = ("photo", "found", "truth", "from the side: found blue, truth orange")
+
+
+def comparison(
+    pixels: np.ndarray, body: BodyModel, found: Bodies, truth: Bodies, camera: Camera, cell: int = 260
+) -> np.ndarray:
+    """Four pictures in a row: the photo, the found body on it, the true body on it, and both from the side.
+
+    From the side the found pelvis is put where the true one is, as in errors after root alignment.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        body: the model of both.
+        found, truth: one person each, (1, ...), in the camera frame.
+        camera: the photo's.
+        cell: width of each picture in pixels; small photos are enlarged.
+
+    Returns:
+        (height, 4 cell, 3) uint8.
+    """
+    shift = (body.joints(truth) - body.joints(found))[:, 0]
+    aligned = Bodies(found.rotations, found.betas, found.translation + shift)
+    panels = [
+        pixels,
+        overlay(pixels, body, found, camera),
+        overlay(pixels, body, truth, camera),
+        side_view(body, Bodies.cat([aligned, truth]), (cell, cell)),
+    ]
+    return contact_sheet([_enlarged(panel, cell) for panel in panels], 4, CAPTIONS, cell)
+
+
+def _enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
+    """At least `side` pixels on its longer side."""
+    height, width = pixels.shape[:2]
+    factor = side / max(height, width)
+    if factor <= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+
+
+def sample_comparison(
+    samples: "SyntheticSample", found: Bodies, body: BodyModel
+) -> Callable[[int], np.ndarray]:
+    """What draws `comparison` of the samples by number, for `bodyloop.evaluate.report.html_report`.
+
+    Args:
+        samples: N of them (`SyntheticSample.stack`).
+        found: their N found bodies.
+        body: the model of both.
+    """
+
+    def picture(number: int) -> np.ndarray:
+        one = slice(number, number + 1)
+        lens = Camera(samples.camera.focal[number], samples.camera.center[number], samples.camera.size)
+        with torch.no_grad():
+            return comparison(
+                samples.image[number].cpu().numpy(), body, found[one], samples.bodies[one], lens
+            )
+
+    return picture
