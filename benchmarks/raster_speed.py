@@ -1,9 +1,9 @@
 """Speed of the z-buffer on the built-in body: one 224x224 image, and 64 PNCC maps of 56x56.
 
-Run by hand: ``python benchmarks/raster_speed.py [--json] [--body FILE]``. The alternative beside it is a
-z-buffer of vectorised tensor operations (all pixels of all faces' bounding boxes at once, the nearest kept by
-a scatter), which is what runs without a compiler. Times are medians after warm-up, in milliseconds; the least
-time is printed too, since other work on the machine lengthens the median.
+Run by hand: ``python benchmarks/raster_speed.py [--json] [--body FILE]``. The alternatives beside it are the z-buffer
+of tensor operations (`bodyloop.raster.tensors`), which is what runs on a GPU and without a compiler, and embree's ray
+casting (``pip install 'bodyloop[bench]'``), its tree built for each mesh. Times are medians after warm-up, in
+milliseconds; the least time is printed too, since other work on the machine lengthens the median.
 """
 
 import argparse
@@ -12,45 +12,38 @@ import statistics
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bodyloop import body as bodies
 from bodyloop.geometry import Camera
-from bodyloop.raster import interpolate, rasterize
+from bodyloop.raster import NEAR, interpolate, rasterize
+from bodyloop.raster.tensors import draw_meshes
 
 AIM_ONE_224, AIM_64_PNCC = 1.5, 25.0
 
 
-def tensor_zbuffer(vertices: Tensor, faces: Tensor, camera: Camera) -> Tensor:
-    """Face ids (H, W) of one mesh (V, 3) that lies wholly in front of the camera, by tensor operations."""
+def ray_caster(vertices: Tensor, faces: Tensor, camera: Camera) -> Callable[[], Tensor] | None:
+    """What gives face ids (H, W) of one mesh by embree, its tree built anew each time; None where it is not there."""
+    try:
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+    except ImportError:
+        return None
     width, height = camera.size
-    screen = torch.cat([camera.project(vertices), 1 / vertices[:, 2:]], -1)[faces]
-    low = screen[..., :2].amin(1).ceil().clamp_min(0)
-    high = screen[..., :2].amax(1).floor().minimum(torch.tensor([width - 1.0, height - 1.0]))
-    spans = (high - low + 1).clamp_min(0).long()
-    counts = spans.prod(-1)
-    face = torch.repeat_interleave(counts)
-    inside = torch.arange(len(face)) - (counts.cumsum(0) - counts)[face]
-    x = low[face, 0].long() + inside % spans[face, 0]
-    y = low[face, 1].long() + inside // spans[face, 0]
-    points = torch.stack([x, y], -1).float()
-    corners = screen[face]
-    edges = []
-    for i in range(3):
-        a, b = corners[:, (i + 1) % 3, :2], corners[:, (i + 2) % 3, :2]
-        d, p = b - a, points - a
-        edges.append(d[:, 0] * p[:, 1] - d[:, 1] * p[:, 0])
-    weights = torch.stack(edges, -1)
-    area = weights.sum(-1)
-    hit = ((weights * area.sign()[:, None]) >= 0).all(-1) & (area != 0)
-    near = ((weights * corners[..., 2]).sum(-1) / area)[hit]
-    pixel = (y * width + x)[hit]
-    best = torch.zeros(height * width).scatter_reduce(0, pixel, near, "amax")
-    front = near == best[pixel]
-    face_id = torch.full((height * width,), -1)
-    face_id[pixel[front]] = face[hit][front]
-    return face_id.reshape(height, width)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    pixels = torch.stack([columns, rows], -1).reshape(-1, 2).float()
+    rays = camera.unproject(pixels, torch.ones(len(pixels))).numpy()
+    origins = np.zeros_like(rays)
+    corners, triangles = vertices.numpy().astype(np.float32), faces.numpy().astype(np.int32)
+
+    def cast() -> Tensor:
+        scene = EmbreeScene()
+        TriangleMesh(scene, corners, triangles)
+        return torch.from_numpy(scene.run(origins, rays)).reshape(height, width)
+
+    return cast
 
 
 def milliseconds(call: Callable[[], object], repeats: int) -> dict[str, float]:
@@ -82,22 +75,35 @@ def main() -> None:
     def pncc_maps() -> Tensor:
         return interpolate(rasterize(many, body.faces, small), body.faces, pncc)
 
-    compiled = rasterize(vertices[0], body.faces, one).face_id
-    tensors = tensor_zbuffer(vertices[0], body.faces, one)
-    results = {
-        "one_224": milliseconds(lambda: rasterize(vertices[0], body.faces, one), 60),
-        "pncc_64_of_56": milliseconds(pncc_maps, 20),
-        "tensor_zbuffer_one_224": milliseconds(lambda: tensor_zbuffer(vertices[0], body.faces, one), 20),
+    lens = torch.cat([one.focal, one.center]).double()[None]
+
+    def tensors() -> Tensor:
+        return draw_meshes(vertices, body.faces, lens, one.size, NEAR, False)[0][0]
+
+    calls: dict[str, tuple[Callable[[], object], int]] = {
+        "one_224": (lambda: rasterize(vertices[0], body.faces, one), 60),
+        "pncc_64_of_56": (pncc_maps, 20),
+        "tensor_zbuffer_one_224": (tensors, 20),
     }
+    cast = ray_caster(vertices[0], body.faces, one)
+    if cast is not None:
+        calls["embree_one_224"] = (cast, 20)
+    results = {name: milliseconds(call, repeats) for name, (call, repeats) in calls.items()}
+    compiled = rasterize(vertices[0], body.faces, one).face_id
     report = {
         "faces": len(body.faces),
         "covered_of_224": round(float((compiled >= 0).float().mean()), 4),
-        "same_face_as_tensor_zbuffer": round(float((compiled == tensors).float().mean()), 5),
+        "same_face_as_tensor_zbuffer": round(float((compiled == tensors()).float().mean()), 5),
+        "same_face_as_embree": None if cast is None else round(float((compiled == cast()).float().mean()), 5),
         "threads": torch.get_num_threads(),
         **results,
-        "ratio_tensor_to_compiled": round(
-            results["tensor_zbuffer_one_224"]["median_ms"] / results["one_224"]["median_ms"], 2
-        ),
+        **{
+            f"ratio_{name.split('_')[0]}_to_compiled": round(
+                times["median_ms"] / results["one_224"]["median_ms"], 2
+            )
+            for name, times in results.items()
+            if name.endswith("_one_224")
+        },
         "one_224_within_aim": results["one_224"]["median_ms"] <= AIM_ONE_224,
         "pncc_within_aim": results["pncc_64_of_56"]["median_ms"] <= AIM_64_PNCC,
     }

@@ -3,7 +3,7 @@
 Run by hand: ``python benchmarks/synth_speed.py [--count N] [--workers N] [--json]``. "samples" are pictures with
 parameters, camera, fragments and depth; "all labels" adds the keypoints of COCO's skeleton and the maps of parts, IUV,
 PNCC and depth. The alternative beside it draws the same people at the same resolution by tensor operations alone
-(the z-buffer of ``raster_speed.py``, interpolated vertex colours, lamp, four samples a pixel), on a plain ground: no
+(the `bodyloop.raster.tensors`, interpolated vertex colours, lamp, four samples a pixel), on a plain ground: no
 patterns, no shadows, no surroundings, no sensor. Rates fall when other work runs; processor time does so less.
 """
 
@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
-from raster_speed import tensor_zbuffer
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from bodyloop.body import get_skeleton
 from bodyloop.data.synthetic import DOMAINS, SurfaceLabeller, SyntheticPeople, SyntheticSample
 from bodyloop.data.synthetic.render import SUPERSAMPLING, in_camera
-from bodyloop.raster import Fragments, downsample, interpolate, lit_colors, supersampled, vertex_normals
+from bodyloop.raster import NEAR, Fragments, downsample, interpolate, lit_colors, supersampled, vertex_normals
+from bodyloop.raster.tensors import draw_meshes
 
 AIM = 60.0
 """Labelled images a second on two cores."""
@@ -54,23 +54,11 @@ def tensors_alone(people: SyntheticPeople, index: int) -> Tensor:
     shot, _ = people.stage.shot(index)
     body, camera = people.body, supersampled(shot.camera, SUPERSAMPLING)
     vertices = body.vertices(in_camera(shot.people[0].bodies, body, shot.pose))
-    face_id = tensor_zbuffer(vertices, body.faces, camera)
-    row, column = torch.meshgrid(*(torch.arange(side) for side in face_id.shape), indexing="ij")
-    rays = torch.stack([column, row], -1).float()
-    corners = camera.project(vertices)[body.faces[face_id.clamp_min(0).long()]]
-    areas = []
-    for i in range(3):
-        d, p = (
-            corners[..., (i + 2) % 3, :] - corners[..., (i + 1) % 3, :],
-            rays - corners[..., (i + 1) % 3, :],
-        )
-        areas.append(d[..., 0] * p[..., 1] - d[..., 1] * p[..., 0])
-    weights = torch.stack(areas, -1)
-    weights = torch.where(
-        face_id[..., None] >= 0, weights / weights.sum(-1, keepdim=True), torch.zeros_like(weights)
+    lens = torch.cat([camera.focal, camera.center]).double()[None]
+    fragments = Fragments(
+        *(m[0] for m in draw_meshes(vertices[None], body.faces, lens, camera.size, NEAR, False))
     )
     colors = lit_colors(vertices, vertex_normals(vertices, body.faces), torch.tensor([0.7, 0.5, 0.4]))
-    fragments = Fragments(face_id, weights, torch.zeros_like(weights[..., 0]))
     return downsample(interpolate(fragments, body.faces, colors.double(), 0.5), SUPERSAMPLING)
 
 
