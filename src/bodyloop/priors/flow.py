@@ -25,7 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bodyloop.priors.network_files import read_network, save_network
+from bodyloop.network_files import read_network, save_network
 from bodyloop.priors.prior import LatentPrior, NetworkPrior, latent_energy
 from bodyloop.priors.representation import SIZES, Representation
 
