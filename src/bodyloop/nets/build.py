@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,7 @@ def read_config(name: str, text: str) -> Config:
         raise InputError(f"the configuration of {name} should have {', '.join(defaults)}, got {text[:200]}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     for key, value in values.items():
-        if type(value) is not type(defaults[key]) or defaults[key] is MISSING:
+        kinds = (int, float) if isinstance(defaults[key], float) else (type(defaults[key]),)
+        if type(value) not in kinds:
             raise InputError(f"{key} of {name} should be like {defaults[key]!r}, got {value!r}")
     return kind(**values)

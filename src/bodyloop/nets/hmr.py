@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from bodyloop.errors import InputError
 from bodyloop.nets.backbones import check_backbone, make_backbone
 from bodyloop.nets.estimator import Crops, Estimate, Estimator, check_positive
 from bodyloop.nets.parameters import Parameters
@@ -40,6 +41,8 @@ class HmrConfig:
     def __post_init__(self) -> None:
         check_backbone(self.backbone)
         check_positive(width=self.width, resolution=self.resolution, hidden=self.hidden, rounds=self.rounds)
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout should be at least 0 and below 1, got {self.dropout}")
 
     @classmethod
     def small(cls) -> Self:
@@ -78,7 +81,7 @@ class Hmr(Estimator):
     def forward(self, crops: Crops) -> Estimate:
         """Bodies of the B people in the crops, from their images; raises as `Estimator.forward`."""
         features = self.backbone(self.normalised_image(crops))
-        numbers = self.mean.expand(len(features), -1)
+        numbers = self.mean.expand(features.shape[0], -1)
         rounds: list[Estimate] = []
         for _ in range(self.config.rounds):
             hidden = self.regressor(torch.cat([features, numbers], 1))

@@ -89,6 +89,7 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, on CPUs too
 
     def maps(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) to maps (B, C, H / stride, W / stride)."""
