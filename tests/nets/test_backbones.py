@@ -117,7 +117,8 @@ def test_timm_backbones_where_there_is_timm():
         import timm  # noqa: F401
     except (ImportError, RuntimeError) as error:
         pytest.skip(f"timm does not load: {error}")
-    net = make_backbone("timm/mobilenetv3_small_050")
-    assert net(torch.rand(2, 3, 64, 64)).shape == (2, net.channels)
+    for name in ("mobilenetv3_small_050", "resnet10t", "vit_tiny_patch16_224"):
+        net = make_backbone(f"timm/{name}")
+        assert net(torch.rand(2, 3, 224, 224)).shape == (2, net.channels)
     with pytest.raises(InputError, match="no backbone 'mobilenot'"):
         make_backbone("timm/mobilenot")

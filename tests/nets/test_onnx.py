@@ -10,14 +10,8 @@ from bodyloop.nets.onnx import export_onnx, output_names
 from made_up_crops import TINY, random_crops
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("hmr", marks=pytest.mark.slow),
-        pytest.param("image and parts", marks=pytest.mark.slow),
-        "latent stages",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hmr", "image and parts", "latent stages"])
 def test_onnx_says_what_torch_says(name: str, tmp_path):
     """For another number of people than it was written with."""
     pytest.importorskip("onnxscript")

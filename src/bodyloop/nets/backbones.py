@@ -58,7 +58,7 @@ class TimmBackbone(nn.Module):
                     else "see timm.list_models()"
                 )
             ) from error
-        self.channels = int(self.model.num_features)
+        self.channels = int(self.model.head_hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) to features (B, channels)."""

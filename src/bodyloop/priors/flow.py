@@ -49,16 +49,16 @@ class Mixing(nn.Module):
         return lower, self.packed.triu(1) + self.packed.diagonal().exp().diag()
 
     def _keep(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """What `make` gives, kept while the weights stay as they are and need no gradient.
-
-        In a graph that is exported, what the last call gave: no exchange format solves triangular systems.
-        """
+        """What `make` gives, kept while the weights stay as they are and need no gradient."""
         p = self.packed
-        if torch.compiler.is_exporting() and name in self._kept:
-            return self._kept[name][1]
         if p.requires_grad:
             return make()
-        key = (p.data_ptr(), p._version, p.dtype, p.device)
+        try:
+            key = (p.data_ptr(), p._version, p.dtype, p.device)
+        except (
+            RuntimeError
+        ):  # a stand-in without data: a graph is exported, in which what is kept is a constant
+            return self._kept[name][1] if name in self._kept else make()
         if name not in self._kept or self._kept[name][0] != key:
             self._kept[name] = (key, make())
         return self._kept[name][1]
