@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
-    "annotate", "evaluate", "view", "photos", "prior_jobs", "synth_jobs", "reproduce", "terminal", "cli",
+    "annotate", "evaluate", "view",
+    "surface_maps", "photos", "prior_jobs", "synth_jobs", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",

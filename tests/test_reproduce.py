@@ -52,12 +52,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[ReproduceJob]:
     pytest.importorskip("matplotlib")
     jobs: list[ReproduceJob] = []
 
-    def measure(job: ReproduceJob, tell: Callable[[str], None]) -> tuple[Table, list[Claim]]:
+    def measure(job: ReproduceJob, count: int, tell: Callable[[str], None]) -> tuple[Table, list[Claim]]:
+        assert count == (500 if job.count is None else job.count)
         jobs.append(job)
         tell("measuring the mixture")
         return TABLE, CLAIMS
 
-    monkeypatch.setitem(reproduce.TABLES, "zanfir-table1", measure)
+    monkeypatch.setitem(reproduce.TABLES, "zanfir-table1", reproduce.Measurement(measure, 500))
     monkeypatch.setenv("COLUMNS", "200")
     return jobs
 
@@ -125,7 +126,7 @@ def test_what_another_run_recorded_meanwhile_stays(measured, tmp_path: Path, mon
         Ledger.read(tmp_path).record([claim("n-other", lower("flow", "mixture"))])
         return TABLE, CLAIMS
 
-    monkeypatch.setitem(reproduce.TABLES, "zanfir-table1", measure)
+    monkeypatch.setitem(reproduce.TABLES, "zanfir-table1", reproduce.Measurement(measure, 500))
     assert call("-o", tmp_path / "out", "--docs", tmp_path) == 0
     assert [c.id for c in Ledger.read(tmp_path).claims] == ["m-better", "m-far-better", "n-other"]
 

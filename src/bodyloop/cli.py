@@ -15,6 +15,7 @@ from bodyloop import __version__
 from bodyloop.errors import InputError
 
 _File = tyro.conf.arg(metavar="FILE", help_behavior_hint="")
+_MapFile = tyro.conf.arg(metavar="FILE|FOLDER", help_behavior_hint="")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Fit:
     """2D keypoints instead of the detector: COCO, OpenPose, MediaPipe or bodyloop JSON."""
     boxes: Annotated[Path | None, _File] = None
     """Boxes to look for people in: JSON or CSV of x, y, w, h."""
+    iuv: Annotated[Path | None, _MapFile] = None
+    """DensePose's IUV map of the photo, or a folder of them: dense keypoints."""
+    parts: Annotated[Path | None, _MapFile] = None
+    """Map of body parts (label PNG or IUV map), or a folder of them: parts are aligned."""
+    part_labels: Literal["densepose", "smpl", "lsp"] = "densepose"
+    """What the labels of --parts mean: DensePose's 14 parts, SMPL's 24, or LSP's 6."""
+    atlas: Annotated[Path | None, _File] = None
+    """DensePose's UV_Processed.mat, for --iuv with SMPL's own --body."""
     focal: Annotated[float | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="")] = None
     """Focal length in pixels. Without it: from EXIF, else the image diagonal."""
     body: Annotated[Path | None, _File] = None
@@ -171,19 +180,22 @@ class Prior:
 class Reproduce:
     """Measure a paper's table again and show its figures beside ours.
 
-    Writes TABLE.json and TABLE.png.
+    Writes TABLE.json and TABLE.png, and TABLE-curves.png if it has curves.
     """
 
-    table: Annotated[Literal["zanfir-table1"], tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
-    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020)."""
+    table: Annotated[
+        Literal["zanfir-table1", "dense-fits"], tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")
+    ]
+    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). dense-fits: fits of synthetic people to dense
+    keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019, figures 5 and 6)."""
     mocap: _Mocap
     """Holds cmu/bvh and cmu/npz_deepmimic, or one of them."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the results."""
     cache: _Cache = None
     """For the converted clips, so that the next run need not convert them."""
-    count: int = 500
-    """Frames of the test subjects."""
+    count: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Frames or people of the test subjects, instead of the table's own number."""
     seed: int = 0
     """Of all random draws."""
     quick: bool = False

@@ -23,6 +23,7 @@ from bodyloop.evidence.keypoint_files import KeypointFile, read_keypoints
 from bodyloop.evidence.photos import Photo, find_photos, photo_sizes, read_photo
 from bodyloop.fit import Fits
 from bodyloop.geometry import Camera
+from bodyloop.surface_maps import PartLabels, SurfaceMaps
 from bodyloop.writing import make_folder
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class PhotoJob:
         out: folder for the results: one folder a photo with overlay.png, side.png, body.npz, body.glb.
         keypoints: 2D keypoints instead of the detector: COCO, OpenPose, MediaPipe or bodyloop JSON.
         boxes: boxes to detect people in: JSON or CSV of x, y, w, h.
+        iuv: IUV map of a photo, or a folder of them (`bodyloop.surface_maps`): dense keypoints for the fit.
+        parts: map of parts of a photo, or a folder of them: body parts are aligned.
+        part_labels: what the labels of `parts` mean: a name of `bodyloop.body.parts.PARTITIONS`.
+        atlas: DensePose's UV_Processed.mat for `iuv` and a `body` of SMPL; the built-in body has its own.
         focal: focal length in pixels; from EXIF, else the image diagonal, if not given.
         body: SMPL .npz or .pkl instead of the built-in body.
         detector: which keypoint detector to use.
@@ -57,6 +62,10 @@ class PhotoJob:
     out: Path
     keypoints: Path | None = None
     boxes: Path | None = None
+    iuv: Path | None = None
+    parts: Path | None = None
+    part_labels: PartLabels = "densepose"
+    atlas: Path | None = None
     focal: float | None = None
     body: Path | None = None
     detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
@@ -168,6 +177,7 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
     summary = Summary(failures=[(e.partition(": ")[0], e.partition(": ")[2] or e) for e in found.errors])
     if not found.paths:
         raise InputError("no photo to work on: " + ("; ".join(found.errors) or "name some, or a folder"))
+    maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, body, found.paths)
     known = read_keypoints(job.keypoints, photo_sizes(found.paths)) if job.keypoints else None
     make_folder(job.out)
     if known:
@@ -190,7 +200,7 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
                 result.notes.append(photo.note)
             evidence = _seen_people(source(photo), result)
             tell(done, total, f"{result.path.name}: fitting {_count(len(evidence), 'person', 'people')}")
-            fits = _fit(photo, evidence, body, job, result)
+            fits = _fit(photo, evidence, body, job, maps, result)
             tell(done, total, f"{result.path.name}: writing")
             write_results(result.folder, photo, body, fits, job.formats, job.pictures)
             result.fits = fits
@@ -234,7 +244,14 @@ def _check(job: PhotoJob) -> None:
         )
 
 
-def _fit(photo: Photo, evidence: Evidence, body: BodyModel, job: PhotoJob, result: PhotoResult) -> Fits:
+def _fit(
+    photo: Photo,
+    evidence: Evidence,
+    body: BodyModel,
+    job: PhotoJob,
+    maps: SurfaceMaps,
+    result: PhotoResult,
+) -> Fits:
     from bodyloop.annotate import fit_people
 
     with warnings.catch_warnings(record=True) as caught:
@@ -242,7 +259,9 @@ def _fit(photo: Photo, evidence: Evidence, body: BodyModel, job: PhotoJob, resul
         camera, result.focal_from = choose_camera(photo.size, photo.focal_px, job.focal)
     result.notes += [str(warning.message) for warning in caught]
     result.focal_px = float(camera.focal.reshape(-1)[0])
-    return fit_people(evidence, camera, body, starts=job.starts, prior=job.prior)
+    surfaces, notes = maps.of(photo, evidence)
+    result.notes += notes
+    return fit_people(evidence, camera, body, starts=job.starts, prior=job.prior, surfaces=surfaces)
 
 
 def _seen_people(evidence: Evidence, result: PhotoResult) -> Evidence:

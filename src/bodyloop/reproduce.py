@@ -13,9 +13,10 @@ from bodyloop.errors import InputError
 from bodyloop.evaluate.claims import Claim, Ledger
 from bodyloop.evaluate.tables import Table
 from bodyloop.view.bar_plot import require_plots, save_bar_plot
+from bodyloop.view.line_plot import save_line_plot
 from bodyloop.writing import make_folder, write_atomic
 
-TableName = Literal["zanfir-table1"]
+TableName = Literal["zanfir-table1", "dense-fits"]
 Tell = Callable[[str], None]
 
 
@@ -28,7 +29,7 @@ class ReproduceJob:
         mocap: folder that holds ``cmu/bvh`` and ``cmu/npz_deepmimic``, or one of them.
         out: folder for TABLE.json and TABLE.png.
         cache: folder for the converted clips, so that the next run need not convert them.
-        count: frames of the test subjects.
+        count: frames or people of the test subjects; the table's own number if None.
         seed: of all random draws.
         quick: a small run that shows that all works; its figures say little.
         docs: folder of the claims ledger; nothing is recorded if None.
@@ -38,14 +39,14 @@ class ReproduceJob:
     mocap: Path
     out: Path
     cache: Path | None = None
-    count: int = 500
+    count: int | None = None
     seed: int = 0
     quick: bool = False
     docs: Path | None = None
 
     def command(self) -> str:
         """What to type for the same figures; DATA and FOLDER stand for the user's folders."""
-        count = "" if self.count == ReproduceJob.count else f" --count {self.count}"
+        count = "" if self.count is None else f" --count {self.count}"
         seed = "" if self.seed == ReproduceJob.seed else f" --seed {self.seed}"
         quick = " --quick" if self.quick else ""
         return f"bodyloop reproduce {self.table} --mocap DATA -o FOLDER{count}{seed}{quick}"
@@ -66,16 +67,35 @@ class Reproduced:
     files: tuple[Path, ...]
 
 
-def _zanfir_table1(job: ReproduceJob, tell: Tell) -> tuple[Table, list[Claim]]:
+@dataclass(frozen=True)
+class Measurement:
+    """How a table is measured.
+
+    Attributes:
+        measure: gives the table and its claims, whose command and date are filled in afterwards, from the job.
+        count: people or frames, where the job does not say.
+    """
+
+    measure: Callable[[ReproduceJob, int, Tell], tuple[Table, list[Claim]]]
+    count: int
+
+
+def _zanfir_table1(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
     from bodyloop.evaluate.zanfir import table1
 
-    return table1(job.mocap, job.cache, job.count, job.seed, job.quick, tell)
+    return table1(job.mocap, job.cache, count, job.seed, job.quick, tell)
 
 
-TABLES: dict[str, Callable[[ReproduceJob, Tell], tuple[Table, list[Claim]]]] = {
-    "zanfir-table1": _zanfir_table1,
+def _dense_fits(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
+    from bodyloop.evaluate.dense_fits import dense_fits
+
+    return dense_fits(job.mocap, job.cache, count, job.seed, job.quick, tell)
+
+
+TABLES: dict[str, Measurement] = {
+    "zanfir-table1": Measurement(_zanfir_table1, 500),
+    "dense-fits": Measurement(_dense_fits, 300),
 }
-"""How each table is measured. The claims' command and date are filled in afterwards, from the job."""
 
 
 def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
@@ -92,8 +112,9 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
     """
     if job.table not in TABLES:
         raise InputError(f"no table is called {job.table!r}; expected one of {', '.join(TABLES)}")
-    if job.count < 1:
-        raise InputError(f"--count: expected at least 1 frame, got {job.count}")
+    count = TABLES[job.table].count if job.count is None else job.count
+    if count < 1:
+        raise InputError(f"--count: expected at least 1 frame, got {count}")
     if job.quick and job.docs is not None:
         raise InputError("--docs: a quick run is no evidence for the ledger; leave out --quick or --docs")
     require_plots()
@@ -101,12 +122,12 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
         Ledger.read(job.docs)
     make_folder(job.out)
     began = time.time()
-    table, found = TABLES[job.table](job, tell)
+    table, found = TABLES[job.table].measure(job, count, tell)
     tell(f"measured in {time.time() - began:.0f} s")
     command, date = job.command(), datetime.date.today().isoformat()
     claims = tuple(replace(claim, command=command, date=date) for claim in found)
     files = [job.out / f"{job.table}.json", job.out / f"{job.table}.png"]
-    run = {"command": command, "date": date, "version": __version__, "seed": job.seed, "count": job.count}
+    run = {"command": command, "date": date, "version": __version__, "seed": job.seed, "count": count}
     described = {
         **table.to_json(),
         "claims": [asdict(claim) for claim in claims],
@@ -114,6 +135,9 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
     }
     write_atomic(files[0], (json.dumps(described, indent=1, ensure_ascii=False) + "\n").encode())
     save_bar_plot(files[1], table)
+    if table.curves:
+        files.append(job.out / f"{job.table}-curves.png")
+        save_line_plot(files[-1], table)
     if job.docs is not None:
         Ledger.read(job.docs).record(claims)  # read anew: another run may have recorded meanwhile
         files += [job.docs / "claims.json", job.docs / "claims.md"]

@@ -16,6 +16,8 @@ class Figures:
         ms_per_frame: wall-clock time.
         failures: share of frames that failed, 0 to 1.
         auc: how well the energy tells real poses from impossible ones, 0.5 to 1.
+        dkd_px: mean distance of dense keypoints in the image (Rong et al. 2019, eq. 4).
+        part_iou: mean intersection over union of DensePose's 14 parts, 0 to 1.
     """
 
     mpjpe_mm: float | None = None
@@ -24,6 +26,8 @@ class Figures:
     ms_per_frame: float | None = None
     failures: float | None = None
     auc: float | None = None
+    dkd_px: float | None = None
+    part_iou: float | None = None
 
 
 TITLES: dict[str, str] = {
@@ -33,6 +37,8 @@ TITLES: dict[str, str] = {
     "ms_per_frame": "ms a frame",
     "failures": "failures %",
     "auc": "AUC",
+    "dkd_px": "DKD px",
+    "part_iou": "part IoU",
 }
 """Column titles of `Figures`, in order."""
 
@@ -56,6 +62,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Rows of a table that belong together as points of a curve.
+
+    Attributes:
+        title: of the plot.
+        axis: what x is.
+        points: x, and the row's name.
+        levels: names of rows to be drawn as level lines, to compare with.
+        measure: of `Figures`.
+    """
+
+    title: str
+    axis: str
+    points: tuple[tuple[float, str], ...]
+    levels: tuple[str, ...] = ()
+    measure: str = "mpvpe_mm"
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of a paper with our figures.
 
@@ -63,11 +88,13 @@ class Table:
         title: "Zanfir et al. 2020, table 1".
         rows: in the paper's order.
         notes: what one should know to read it, a sentence each: on what ours was measured, how weights were chosen.
+        curves: plots of some of the rows.
     """
 
     title: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
     def columns(self) -> list[tuple[str, str]]:
         """(measure, "paper" or "ours") of every column in which some row has a figure."""
@@ -80,7 +107,9 @@ class Table:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts and numbers, named as the attributes are."""
-        return {**asdict(self), "rows": [asdict(row) for row in self.rows], "notes": list(self.notes)}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Table":
@@ -90,7 +119,11 @@ class Table:
             return None if found is None else Figures(**found)
 
         rows = (Row(row["name"], figures(row["paper"]), figures(row["ours"])) for row in stored["rows"])
-        return cls(stored["title"], tuple(rows), tuple(stored["notes"]))
+        curves = tuple(
+            Curve(**{**curve, "points": tuple(map(tuple, curve["points"])), "levels": tuple(curve["levels"])})
+            for curve in stored.get("curves", ())
+        )
+        return cls(stored["title"], tuple(rows), tuple(stored["notes"]), curves)
 
 
 def figure(row: Row, measure: str, whose: str) -> float | None:
@@ -103,6 +136,6 @@ def text_of(measure: str, value: float | None) -> str:
     """A figure as a table shows it, empty for None; failures are shown in percent."""
     if value is None:
         return ""
-    if measure == "auc":
+    if measure in ("auc", "part_iou"):
         return f"{value:.3f}"
     return f"{100 * value:.1f}" if measure == "failures" else f"{value:.1f}"

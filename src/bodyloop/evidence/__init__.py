@@ -12,6 +12,7 @@ from bodyloop.evidence.evidence import Evidence
 from bodyloop.evidence.focal import choose_camera, focal_warning
 from bodyloop.evidence.iuv import IuvMap, read_iuv, write_iuv
 from bodyloop.evidence.keypoint_files import KeypointFile, read_keypoints, write_keypoints
+from bodyloop.evidence.part_map import PartMap, read_parts
 from bodyloop.evidence.photos import FoundPhotos, Photo, find_photos, read_photo
 from bodyloop.evidence.placement import place_in_view
 from bodyloop.evidence.refine import RemovedRegion, refine_iuv
@@ -26,6 +27,7 @@ __all__ = [
     "FoundPhotos",
     "IuvMap",
     "KeypointFile",
+    "PartMap",
     "Photo",
     "RemovedRegion",
     "choose_camera",
@@ -39,6 +41,7 @@ __all__ = [
     "read_densepose_annotations",
     "read_iuv",
     "read_keypoints",
+    "read_parts",
     "read_photo",
     "refine_iuv",
     "sample_dense",

@@ -5,34 +5,23 @@ the surface, U and V are places in [0, 1] within it; I = 0 is the background.
 """
 
 import io
-import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bodyloop.body.skeletons import mirrored
+from bodyloop.body.atlas import CHART_FLIP, PART_OF_CHART
+from bodyloop.body.parts import PARTITIONS
 from bodyloop.errors import InputError
+from bodyloop.evidence.pixels import read_bytes, read_pixels
 from bodyloop.writing import write_atomic
 
 CHART_COUNT = 24
 
 SEGMENTS: dict[str, tuple[int, ...]] = {
-    "torso": (1, 2),
-    "right_hand": (3,),
-    "left_hand": (4,),
-    "left_foot": (5,),
-    "right_foot": (6,),
-    "right_upper_leg": (7, 9),
-    "left_upper_leg": (8, 10),
-    "right_lower_leg": (11, 13),
-    "left_lower_leg": (12, 14),
-    "left_upper_arm": (15, 17),
-    "right_upper_arm": (16, 18),
-    "left_lower_arm": (19, 21),
-    "right_lower_arm": (20, 22),
-    "head": (23, 24),
+    name: tuple(i for i, part in enumerate(PART_OF_CHART, 1) if part == k)
+    for k, name in enumerate(PARTITIONS["densepose"].parts, 1)
 }
 """Charts of each body segment, in DensePose's numbering. A segment's charts are in the order of its mirror image's."""
 
@@ -47,11 +36,7 @@ def mirrored_parts() -> np.ndarray:
 
     The torso's charts, back and front, stay; the head's two halves trade places.
     """
-    table = np.arange(CHART_COUNT + 1, dtype=np.uint8)
-    for name, charts in SEGMENTS.items():
-        table[list(charts)] = SEGMENTS[mirrored(name)]
-    table[list(SEGMENTS["head"])] = SEGMENTS["head"][::-1]
-    return table
+    return np.array((0, *CHART_FLIP), dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +146,7 @@ def read_iuv(
             outside 0 to 24, U or V outside their range, or no body in it.
     """
     path = Path(path)
-    head = _read_bytes(path, EXPECTED)[:4]
+    head = read_bytes(path, EXPECTED)[:4]
     iuv = _read_npz(path) if head.startswith(b"PK") else _read_png(path)
     if not iuv.foreground.any():
         raise InputError(
@@ -221,49 +206,8 @@ def _png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _read_bytes(path: Path, expected: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:  # a null byte in the path is a ValueError
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: expected {expected}, got '{reason}'; check the path") from None
-    if not content:
-        raise InputError(f"{path}: expected {expected}, got an empty file; write or copy it again")
-    return content
-
-
-def _read_pixels(path: Path, mode: str, expected: str) -> np.ndarray:
-    """Pixels of a PNG of a certain pillow mode, whose values are labels: nothing may be converted."""
-    from PIL import Image
-
-    content = _read_bytes(path, expected)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pillow's remarks on large images
-            with Image.open(io.BytesIO(content)) as image:
-                kind, found, pixels = image.format, image.mode, np.array(image)
-    except Exception as error:  # whatever a decoder says of a broken file
-        raise InputError(
-            f"{path}: expected {expected}, got a file that is no complete image ({error}); it starts with "
-            f"{content[:8]!r}: write or copy it again"
-        ) from None
-    if kind != "PNG":
-        raise InputError(
-            f"{path}: expected {expected}, got {kind}, whose compression may change labels; write a PNG anew "
-            "from the detector's output"
-        )
-    if found == "RGBA" and mode == "RGB" and (pixels[..., 3] == 255).all():
-        return pixels[..., :3]
-    if found != mode:
-        raise InputError(
-            f"{path}: expected {expected}, got a PNG of mode {found}, not {mode}; write it as DensePose does, "
-            "with 8 bits for each channel"
-        )
-    return pixels
-
-
 def _read_png(path: Path) -> IuvMap:
-    vui = _read_pixels(path, "RGB", EXPECTED)
+    vui = read_pixels(path, ("RGB",), EXPECTED)
     part = vui[..., 2]
     if part.max() > CHART_COUNT:
         turned = vui[..., 0].max() <= CHART_COUNT
@@ -325,7 +269,7 @@ def _read_npz(path: Path) -> IuvMap:
 
 
 def _with_indices(iuv: IuvMap, path: Path, indices: Path) -> IuvMap:
-    numbers = _read_pixels(indices, "L", "DensePose's INDS PNG, 8-bit grey")
+    numbers = read_pixels(indices, ("L",), "DensePose's INDS PNG, 8-bit grey")
     if numbers.shape != iuv.part.shape:
         raise InputError(
             f"{indices}: expected the size of {path.name}, {iuv.size[0]} x {iuv.size[1]}, got "

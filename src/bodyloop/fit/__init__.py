@@ -5,6 +5,7 @@ from bodyloop.fit.problem import MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import Stage
 from bodyloop.fit.solve import Solution, solve
 from bodyloop.fit.starts import mean_pose_starts
+from bodyloop.fit.surface import Surface
 
 __all__ = [
     "MATCHED",
@@ -17,6 +18,7 @@ __all__ = [
     "Solution",
     "Stage",
     "Start",
+    "Surface",
     "mean_pose_starts",
     "solve",
 ]

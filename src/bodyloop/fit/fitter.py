@@ -1,6 +1,6 @@
 """`Fitter`: from evidence and starts to the best body of each person, with its scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -30,7 +30,8 @@ class FitConfig:
         matched: weights of those rounds, for keypoints that are off by `bodyloop.fit.noise.REFERENCE`.
         dense: weight of squared residuals of dense keypoints, next to that of keypoints.
         parts: weight of part alignment.
-        part_rounds: rounds at least where parts are aligned, each with the partners of the body so far.
+        part_rounds: rounds at least where parts are aligned, each with the partners of the body so far; noise is
+            estimated in them unless `rounds` is 0.
         orient_steps: most iterations of the first stage (orientation and translation, torso only).
         steps: most iterations of the last stage.
         backend: see `bodyloop.fit.solve.solve`.
@@ -46,7 +47,7 @@ class FitConfig:
     rounds: int = 2
     matched: EnergyWeights = MATCHED
     dense: float = 0.5
-    parts: float = 1.0
+    parts: float = 0.3
     part_rounds: int = 6
     orient_steps: int = 8
     steps: int = 40
@@ -112,6 +113,50 @@ class Fits:
 
     def __len__(self) -> int:
         return len(self.energy)
+
+    @classmethod
+    def cat(cls, several: "Sequence[Fits]") -> "Fits":
+        """People of several fits, one after the other; terms that some lack are 0 for those.
+
+        Raises:
+            ValueError: for none at all.
+        """
+        if not several:
+            raise ValueError("Fits.cat needs at least one")
+        first = several[0]
+        names = list(dict.fromkeys(name for fits in several for name in fits.terms))
+        cameras = [fits.camera.expand(len(fits)) for fits in several]
+        evidence = [fits.evidence for fits in several]
+
+        def joined(value: Callable[["Fits"], Tensor]) -> Tensor:
+            return torch.cat([value(fits) for fits in several])
+
+        return cls(
+            Bodies.cat([fits.bodies for fits in several]),
+            Camera(
+                torch.cat([c.focal for c in cameras]),
+                torch.cat([c.center for c in cameras]),
+                first.camera.size,
+            ),
+            Evidence(
+                first.evidence.skeleton,
+                torch.cat([e.keypoints for e in evidence]),
+                torch.cat([e.confidence for e in evidence]),
+                torch.cat([e.boxes for e in evidence]),
+                tuple(label for e in evidence for label in e.labels),
+            ),
+            joined(lambda f: f.energy),
+            {
+                name: torch.cat([f.terms.get(name, torch.zeros_like(f.energy)) for f in several])
+                for name in names
+            },
+            joined(lambda f: f.error_px),
+            joined(lambda f: f.error_box),
+            joined(lambda f: f.seen),
+            joined(lambda f: f.noise),
+            tuple(name for f in several for name in f.start),
+            tuple(doubts for f in several for doubts in f.doubts),
+        )
 
     @property
     def trusted(self) -> Tensor:
@@ -189,9 +234,9 @@ class Fitter:
         believed = self._believed(problem, camera, noise, surfaces)
         found = self._best(believed, ordered, weights)
         for _ in range(self._rounds(given, surfaces)):
-            if not given:
+            if not given and self.config.rounds:
                 _, error_box, _ = self._off(problem, evidence, camera, found.bodies)
-                noise = estimated_noise(error_box, (problem.weight > 0).sum(1))
+                noise = estimated_noise(error_box, _points(problem, surfaces))
                 weights = self.config.matched
             believed = self._believed(problem, camera, noise, surfaces, found.bodies)
             better = self._best(believed, [Start("", found.bodies, oriented=True)], weights)
@@ -220,7 +265,7 @@ class Fitter:
                 place = self.body.points(bodies, points)[0]
                 seen = place[:, :2] / place[:, 2:] * problem.focal[0]
                 off = (seen - target).norm(dim=-1).mean()[None] / CROP
-                weight = weight * earned_weight(estimated_noise(off, torch.tensor([len(surface)])))
+                weight = weight * earned_weight(estimated_noise(off, _points(problem, surfaces)))
             believed = believed.with_points(points, target[None], weight[None])
         if bodies is not None and surfaces is not None and _have_parts(surfaces):
             points, target, weight = aligned(surfaces, problem, self.body, camera, bodies)
@@ -321,6 +366,12 @@ class Fitter:
         if depth <= MIN_DEPTH:
             doubts.append("a keypoint lies behind the camera")
         return tuple(doubts)
+
+
+def _points(problem: FitProblem, surfaces: Sequence[Surface] | None) -> Tensor:
+    """Number (N,) of keypoints and dense keypoints that a fit has to meet."""
+    seen = (problem.weight > 0).sum(1)
+    return seen if surfaces is None else seen + torch.tensor([len(s) for s in surfaces], device=seen.device)
 
 
 def _have_parts(surfaces: Sequence[Surface] | None) -> bool:

@@ -25,7 +25,7 @@ def estimated_noise(error_box: Tensor, seen: Tensor) -> Tensor:
     Args:
         error_box: (N,) mean reprojection error of fitted people as a share of the box; sqrt(pi / 2) times the
             standard deviation for Gaussian noise, were nothing fitted.
-        seen: (N,) number of keypoints.
+        seen: (N,) number of points that the fit had to meet: these and all others, as they share its freedom.
     """
     residuals = 2 * seen.to(error_box)
     left = residuals.clamp_min(1) / (residuals + FREEDOM)

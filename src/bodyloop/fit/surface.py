@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from bodyloop.body import Bodies, BodyModel, BodyPoints
+from bodyloop.body.atlas import Atlas
 from bodyloop.body.parts import partition, vertex_parts
+from bodyloop.evidence import DenseKeypoints
 from bodyloop.fit.problem import FitProblem
 from bodyloop.geometry import Camera
 from bodyloop.terms.parts import PartTargets, nearest_vertices
@@ -52,12 +54,23 @@ class Surface:
     scale: float = 1.0
 
     def __len__(self) -> int:
+        """Number of dense keypoints."""
         return len(self.corners)
+
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return len(self) > 0 or self.targets is not None
 
     @classmethod
     def none(cls) -> "Surface":
         """Nothing known."""
         return cls(torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, 3), torch.zeros(0, 2), torch.zeros(0))
+
+    @classmethod
+    def from_dense(cls, dense: DenseKeypoints, atlas: Atlas) -> "Surface":
+        """Dense keypoints, looked up in the atlas of the body that will be fitted (Rong et al. 2019, eq. 3)."""
+        corners, barycentric = atlas.locate(dense.part, dense.uv[:, 0], dense.uv[:, 1])
+        return cls(corners, barycentric, dense.pixels, dense.weight)
 
     def with_parts(
         self,

@@ -61,6 +61,19 @@ class SyntheticSample:
     subject: Tensor
     sequence: Tensor
 
+    def __getitem__(self, index: int) -> "SyntheticSample":
+        """One sample of a batch."""
+        camera, seen = self.camera, self.fragments
+        return SyntheticSample(
+            self.image[index],
+            self.bodies[index],
+            Camera(camera.focal[index], camera.center[index], camera.size),
+            Fragments(seen.face_id[index], seen.barycentric[index], seen.depth[index]),
+            self.index[index],
+            self.subject[index],
+            self.sequence[index],
+        )
+
     @staticmethod
     def stack(samples: "Sequence[SyntheticSample]") -> "SyntheticSample":
         """Samples of one size as a batch; serves as a loader's ``collate_fn``."""
