@@ -44,6 +44,16 @@ def test_shapes_and_rotations(name: str):
 
 
 @every_network
+def test_mixed_precision_gives_true_rotations(name: str):
+    network, crops = build(TINY[name]).eval(), random_crops(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        estimate = network(crops)
+    assert estimate.betas.dtype == torch.float32
+    assert torch.allclose(estimate.rotations @ estimate.rotations.mT, torch.eye(3), atol=1e-5)
+    assert geodesic_distance(estimate.rotations, network(crops).rotations).max() < 0.05
+
+
+@every_network
 def test_gradients_reach_every_parameter(name: str, body: BodyModel):
     network = build(TINY[name])
     estimate = network(random_crops(3))

@@ -90,10 +90,11 @@ class Crops:
 class Estimate:
     """Bodies of B people as their crops show them.
 
-    The axes are those of a camera that looks at the crop's middle, as if that were the middle of its image.
+    The axes are the full image's camera's, turned and mirrored as the crop was. As in SPIN, a crop far from the image's
+    middle is not looked at by a turned camera.
 
     Attributes:
-        rotations: (B, 24, 3, 3); joint 0 is the global orientation in camera axes.
+        rotations: (B, 24, 3, 3); joint 0 is the global orientation.
         betas: (B, 10).
         camera: s, tx, ty of each crop; None where the network places people by 2D keypoints.
         stages: earlier answers of the same network, first to last but one; losses may take them all.
@@ -194,9 +195,8 @@ class Estimator(nn.Module, ABC):
 
 def mean_pose() -> Tensor:
     """Where networks start, (24, 3, 3): facing the camera, in the mean of the mixture of Gaussians that ships."""
-    facing = axis_angle_to_rotmat(
-        torch.tensor([torch.pi, 0.0, 0.0])
-    )  # body axes have y up, camera axes y down
+    # Body axes have y up, camera axes y down.
+    facing = axis_angle_to_rotmat(torch.tensor([torch.pi, 0.0, 0.0]))
     return torch.cat([facing[None], load_prior("gmm").middle()])
 
 

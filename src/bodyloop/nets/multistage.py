@@ -13,6 +13,7 @@ also know where they lie in the crop), batch normalisation of the stages' convol
 steps teach next to nothing).
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Self, cast
 
@@ -238,13 +239,16 @@ class Multistage(Estimator):
         features = torch.relu(self.features(self.trunk.maps(self.normalised_image(crops))))
         heatmaps = _run(self.keypoint_stages, features)
         part_logits = _run(self.part_stages, torch.cat([features, heatmaps[-1]], 1))
-        seen = Seen(*find_peaks(heatmaps[-1]), self.skeleton, tuple(heatmaps), tuple(part_logits))
+        precise = self._mean.dtype  # of the weights; under autocast maps and dense layers are coarser
+        seen = Seen(*find_peaks(heatmaps[-1].to(precise)), self.skeleton, tuple(heatmaps), tuple(part_logits))
         inputs = torch.cat([heatmaps[-1], part_logits[-1].softmax(1), _coordinates(features)], 1)
         maps, done = inputs, list[StagedEstimate]()
         for stage in self.pose_stages:
             out, numbers, betas = stage(maps)
-            rotations, pose = self._rotations(numbers)
-            done.append(StagedEstimate(rotations, betas, stages=tuple(done), pose=pose, seen=seen))
+            rotations, pose = self._rotations(numbers.to(precise))
+            done.append(
+                StagedEstimate(rotations, betas.to(precise), stages=tuple(done), pose=pose, seen=seen)
+            )
             maps = torch.cat([inputs, out], 1)
         return done[-1]
 
@@ -252,7 +256,8 @@ class Multistage(Estimator):
         """Rotations (B, 24, 3, 3), and the body pose's numbers (B, D), of pose numbers (B, 6 + D)."""
         facing, pose = numbers[:, :6], numbers[:, 6:]
         if self.config.pose == "latent":
-            body = self.prior.decode(pose)
+            with _full_precision(pose):
+                body = self.prior.decode(pose)
         else:
             body = to_rotations(pose, self.prior.representation)
         return torch.cat([rot6d_to_rotmat(facing)[:, None], body], 1), pose
@@ -262,6 +267,12 @@ class Multistage(Estimator):
         if self.config.pose == "latent":
             return latent_energy(estimate.pose)
         return self.prior.energy_at(estimate.pose)
+
+
+def _full_precision(like: Tensor) -> AbstractContextManager[object]:
+    """No autocast: a flow's matrices are too ill-conditioned for half precision."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def _run(stages: nn.ModuleList, inputs: Tensor) -> list[Tensor]:
