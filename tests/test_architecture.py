@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
-    "errors", "jit", "writing",  # whoever finds bad input may say so, whoever loops may compile
+    "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "photos", "prior_jobs", "synth_jobs", "reproduce", "terminal", "cli",

@@ -4,7 +4,7 @@
     python tools/write_results.py photos --photos FOLDER
     python tools/write_results.py detect --photos FOLDER
     python tools/write_results.py weights --mocap DATA
-    python tools/write_results.py speed | time
+    python tools/write_results.py speed | time | networks
     python tools/write_results.py table --results FOLDER/zanfir-table1.json
     python tools/write_results.py page
 
@@ -34,6 +34,7 @@ COMMANDS = {
     "weights": ["benchmarks/tune_weights.py", "--mocap", "DATA"],
     "speed": ["benchmarks/fit_speed.py"],
     "time": ["benchmarks/photo_time.py"],
+    "networks": ["benchmarks/network_sizes.py"],
 }
 
 
@@ -203,6 +204,27 @@ def time_page(section: dict[str, Any]) -> list[str]:
     ]
 
 
+def networks_page(section: dict[str, Any]) -> list[str]:
+    """Sizes of the regression networks."""
+    counts = ("resolution", "giga_multiply_adds", "million_parameters", "megabytes")
+    rows = [
+        [
+            name,
+            *(f"{r[key]:,}" for key in counts),
+            f"{r.get('images_per_s', '')}",
+            f"{r.get('ratio_to_full', '')}",
+        ]
+        for name, r in section["result"].items()
+    ]
+    return [
+        *head("Regression networks", section),
+        "Multiply-adds for one person, trainable parameters, 2^20 bytes of the weights' file. Small twins: images a "
+        "second, forward and backward on one core, and how many times that is the rate of the full size.",
+        "",
+        *table(["", "side", "10^9 multiply-adds", "10^6 parameters", "MB", "images a second", "ratio"], rows),
+    ]
+
+
 PAGES = {
     "heldout": heldout_page,
     "zanfir-table1": zanfir_page,
@@ -211,6 +233,7 @@ PAGES = {
     "detect": detect_page,
     "speed": speed_page,
     "time": time_page,
+    "networks": networks_page,
 }
 
 

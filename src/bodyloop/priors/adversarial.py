@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bodyloop.priors.network_files import read_network, save_network
+from bodyloop.network_files import read_network, save_network
 from bodyloop.priors.prior import NetworkPrior
 from bodyloop.priors.representation import BODY_JOINTS, Representation, to_rotations
 

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bodyloop.priors.network_files import read_network, save_network
+from bodyloop.network_files import read_network, save_network
 from bodyloop.priors.prior import LatentPrior, NetworkPrior, latent_energy
 from bodyloop.priors.representation import SIZES, Representation
 
@@ -53,7 +53,12 @@ class Mixing(nn.Module):
         p = self.packed
         if p.requires_grad:
             return make()
-        key = (p.data_ptr(), p._version, p.dtype, p.device)
+        try:
+            key = (p.data_ptr(), p._version, p.dtype, p.device)
+        except (
+            RuntimeError
+        ):  # a stand-in without data: a graph is exported, in which what is kept is a constant
+            return self._kept[name][1] if name in self._kept else make()
         if name not in self._kept or self._kept[name][0] != key:
             self._kept[name] = (key, make())
         return self._kept[name][1]

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bodyloop.priors.network_files import read_network, save_network
+from bodyloop.network_files import read_network, save_network
 from bodyloop.priors.prior import LatentPrior, NetworkPrior, latent_energy
 from bodyloop.priors.representation import BODY_JOINTS, Representation, to_coordinates, to_rotations
 
