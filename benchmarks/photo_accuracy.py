@@ -21,7 +21,7 @@ from bodyloop.body import builtin_body
 from bodyloop.evaluate.metrics import coco_head_size, pckh
 from bodyloop.evidence import Evidence, Photo, choose_camera, read_keypoints, read_photo
 from bodyloop.fit import Fits
-from bodyloop.view import contact_sheet, overlay, save_png, side_view
+from bodyloop.view import contact_sheet, overlay, save_picture, side_view
 
 
 def large_people(folder: Path) -> Iterator[tuple[Photo, Evidence]]:
@@ -101,8 +101,8 @@ def main() -> None:
     for key, value in result.items():
         print(f"{key:28s} {value}")
     if arguments.out:
-        save_png(arguments.out / "over_photos.png", contact_sheet(rows, 12, captions, 160))
-        save_png(arguments.out / "on_plain_ground.png", contact_sheet(plain, 12, captions, 130))
+        save_picture(arguments.out / "over_photos.png", contact_sheet(rows, 12, captions, 160))
+        save_picture(arguments.out / "on_plain_ground.png", contact_sheet(plain, 12, captions, 130))
     if arguments.json:
         print(json.dumps(result))
 

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import bodyloop as bl
-from bodyloop.view import save_png
+from bodyloop.view import save_picture
 
 
 def astronaut(folder: Path) -> Path:
     from skimage import data
 
-    save_png(folder / "astronaut.png", data.astronaut())
+    save_picture(folder / "astronaut.png", data.astronaut())
     return folder / "astronaut.png"
 
 
@@ -42,7 +42,7 @@ for i in range(len(fits)):
 
 # 5. Look at them.
 body = bl.load_body()
-save_png(folder / "overlay.png", bl.overlay(photo.pixels, body, fits.bodies, camera, people))
-save_png(folder / "side.png", bl.side_view(body, fits.bodies))
+save_picture(folder / "overlay.png", bl.overlay(photo.pixels, body, fits.bodies, camera, people))
+save_picture(folder / "side.png", bl.side_view(body, fits.bodies))
 bl.save_glb(folder / "body.glb", body, fits.bodies)
 print(f"written to {folder}")

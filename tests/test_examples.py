@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bodyloop.view import save_png
+from bodyloop.view import save_picture
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,7 +56,7 @@ def test_the_readme_example_is_short():
 
 def test_the_readme_example_runs(tmp_path: Path):
     pytest.importorskip("mediapipe")
-    save_png(tmp_path / "photo.png", pytest.importorskip("skimage.data").astronaut())
+    save_picture(tmp_path / "photo.png", pytest.importorskip("skimage.data").astronaut())
     (tmp_path / "photo.png").rename(tmp_path / "photo.jpg")
     (tmp_path / "readme.py").write_text(readme_example())
     run("readme.py", cwd=tmp_path)

@@ -5,6 +5,8 @@
     python tools/write_results.py detect --photos FOLDER
     python tools/write_results.py weights --mocap DATA
     python tools/write_results.py speed | time | networks
+    python tools/write_results.py raster | synth | scores
+    python tools/write_results.py surface --mocap DATA
     python tools/write_results.py table --results FOLDER/zanfir-table1.json
     python tools/write_results.py page
 
@@ -20,6 +22,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,10 @@ COMMANDS = {
     "weights": ["benchmarks/tune_weights.py", "--mocap", "DATA"],
     "speed": ["benchmarks/fit_speed.py"],
     "time": ["benchmarks/photo_time.py"],
+    "surface": ["benchmarks/tune_surface.py", "--mocap", "DATA"],
+    "raster": ["benchmarks/raster_speed.py"],
+    "synth": ["benchmarks/synth_speed.py"],
+    "scores": ["benchmarks/score_speed.py"],
     "networks": ["benchmarks/network_sizes.py"],
 }
 
@@ -115,10 +122,41 @@ def weights_page(section: dict[str, Any]) -> list[str]:
     return lines
 
 
+def surface_page(section: dict[str, Any]) -> list[str]:
+    """The weights of dense keypoints and part alignment."""
+    result = dict(section["result"])
+    lines = head("Weights of dense evidence", section)
+    lines += [
+        f"{result.pop('people')} synthetic people in the wild, poses of the validation subjects, seed "
+        f"{result.pop('seed')}. PVE in mm; score: geometric mean over the conditions.",
+    ]
+    for of in ("dense", "parts"):
+        rows = {name: row for name, row in result.items() if name.startswith(f"{of} ")}
+        columns = list(next(iter(rows.values())))
+        lines += ["", *table(["", *columns], [[name, *map(str, row.values())] for name, row in rows.items()])]
+    return lines
+
+
+def plain_page(title: str, note: str) -> Callable[[dict[str, Any]], list[str]]:
+    """A page that lists what a benchmark printed, as it names it."""
+
+    def page(section: dict[str, Any]) -> list[str]:
+        rows = [
+            [key.replace("_", " "), ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in value.items())]
+            if isinstance(value, dict)
+            else [key.replace("_", " "), str(value)]
+            for key, value in section["result"].items()
+        ]
+        return [*head(title, section), note, "", *table(["", ""], rows)]
+
+    return page
+
+
 def take_table(file: Path) -> tuple[str, dict[str, Any]]:
-    """Name and section of a table that `bodyloop reproduce` wrote; its bar plot goes to docs/img."""
+    """Name and section of a table that `bodyloop reproduce` wrote; its plots go to docs/img."""
     found = json.loads(file.read_text())
-    shutil.copyfile(file.with_suffix(".png"), ROOT / "docs" / "img" / f"{file.stem}.png")
+    for plot in file.parent.glob(f"{file.stem}*.png"):
+        shutil.copyfile(plot, ROOT / "docs" / "img" / plot.name)
     section = {
         "command": found["run"]["command"],
         "date": found["run"]["date"],
@@ -128,28 +166,32 @@ def take_table(file: Path) -> tuple[str, dict[str, Any]]:
     return file.stem, section
 
 
-def zanfir_page(section: dict[str, Any]) -> list[str]:
-    """Fits to true joints under each prior, the paper's figures beside ours."""
-    found = Table.from_json(section["result"])
-    columns = found.columns()
-    shown = [f"{TITLES[measure]}{', paper' if whose == 'paper' else ''}" for measure, whose in columns]
-    rows = [
-        [row.name, *(text_of(measure, figure(row, measure, whose)) for measure, whose in columns)]
-        for row in found.rows
-    ]
-    rows = [
-        [*row[:-1], NOT_YET] if mine.ours is None else row for row, mine in zip(rows, found.rows, strict=True)
-    ]
-    return [
-        *head(found.title, section),
-        *table(["", *shown], rows),
-        "",
-        *(f"- {note}" for note in found.notes),
-        "",
-        "The paper's findings, judged by these figures, are in [claims.md](claims.md).",
-        "",
-        "![the paper's errors and ours](img/zanfir-table1.png)",
-    ]
+def paper_page(name: str, plots: tuple[tuple[str, str], ...]) -> Callable[[dict[str, Any]], list[str]]:
+    """A table that `bodyloop reproduce` measured, the paper's figures beside ours, with plots: what, and file."""
+
+    def page(section: dict[str, Any]) -> list[str]:
+        found = Table.from_json(section["result"])
+        columns = found.columns()
+        shown = [f"{TITLES[measure]}{', paper' if whose == 'paper' else ''}" for measure, whose in columns]
+        rows = [
+            [row.name, *(text_of(measure, figure(row, measure, whose)) for measure, whose in columns)]
+            for row in found.rows
+        ]
+        rows = [
+            [*row[:-1], NOT_YET] if mine.ours is None else row
+            for row, mine in zip(rows, found.rows, strict=True)
+        ]
+        return [
+            *head(found.title, section),
+            *table(["", *shown], rows),
+            "",
+            *(f"- {note}" for note in found.notes),
+            "",
+            "The findings, judged by these figures, are in [claims.md](claims.md).",
+            *(line for what, end in plots for line in ("", f"![{what}](img/{name}{end}.png)")),
+        ]
+
+    return page
 
 
 def photos_page(section: dict[str, Any]) -> list[str]:
@@ -227,12 +269,19 @@ def networks_page(section: dict[str, Any]) -> list[str]:
 
 PAGES = {
     "heldout": heldout_page,
-    "zanfir-table1": zanfir_page,
+    "zanfir-table1": paper_page("zanfir-table1", (("the paper's errors and ours", ""),)),
+    "dense-fits": paper_page("dense-fits", (("noise and density", "-curves"), ("fits", "-pictures"))),
+    "surface": surface_page,
     "weights": weights_page,
     "photos": photos_page,
     "detect": detect_page,
     "speed": speed_page,
     "time": time_page,
+    "raster": plain_page(
+        "Speed of the rasteriser", "One 224 x 224 image, and 64 PNCC maps of 56 x 56 pixels."
+    ),
+    "synth": plain_page("Speed of the synthetic people", "Samples a second and processor time, 224 x 224."),
+    "scores": plain_page("Speed of the metrics", "Scores of synthetic people, next to the plain way."),
     "networks": networks_page,
 }
 

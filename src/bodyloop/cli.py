@@ -241,7 +241,7 @@ class Synth:
     workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Processes that draw; all cores if not given."""
     sheet: Annotated[Path | None, _File] = None
-    """PNG of the first samples beside their labels."""
+    """PNG or JPEG of the first samples beside their labels."""
 
     def run(self) -> int:
         """Do it."""

@@ -289,13 +289,15 @@ def write_results(
     Raises:
         InputError: if something cannot be written.
     """
-    from bodyloop.view import overlay, save_glb, save_npz, save_obj, save_ply, save_png, side_view
+    from bodyloop.view import overlay, save_glb, save_npz, save_obj, save_picture, save_ply, side_view
 
     make_folder(folder)
     names = [f"person_{label}" for label in fits.evidence.labels]
     if pictures:
-        save_png(folder / "overlay.png", overlay(photo.pixels, body, fits.bodies, fits.camera, fits.evidence))
-        save_png(folder / "side.png", side_view(body, fits.bodies))
+        save_picture(
+            folder / "overlay.png", overlay(photo.pixels, body, fits.bodies, fits.camera, fits.evidence)
+        )
+        save_picture(folder / "side.png", side_view(body, fits.bodies))
     if "glb" in formats:
         save_glb(folder / "body.glb", body, fits.bodies, names)
     if "obj" in formats:

@@ -358,7 +358,7 @@ def sample_prior(job: SampleJob, tell: Tell = print) -> list[Path]:
     Raises:
         InputError: a prior that is not there or cannot be sampled, or files that cannot be written.
     """
-    from bodyloop.view import pose_sheet, save_png
+    from bodyloop.view import pose_sheet, save_picture
 
     if not 1 <= job.count <= MOST_SAMPLES:
         raise InputError(f"--count: expected 1 to {MOST_SAMPLES}, got {job.count}")
@@ -382,7 +382,7 @@ def sample_prior(job: SampleJob, tell: Tell = print) -> list[Path]:
     for name, rotations in found.items():
         files.append(job.out / f"{name}.png")
         tell(f"picturing {name}")
-        save_png(files[-1], pose_sheet(body, rotations, columns=_columns(name, len(rotations))))
+        save_picture(files[-1], pose_sheet(body, rotations, columns=_columns(name, len(rotations))))
     return [*files, _save_poses(job, found)]
 
 

@@ -8,16 +8,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from bodyloop import __version__
 from bodyloop.errors import InputError
 from bodyloop.evaluate.claims import Claim, Ledger
 from bodyloop.evaluate.tables import Table
 from bodyloop.view.bar_plot import require_plots, save_bar_plot
+from bodyloop.view.export import save_picture
 from bodyloop.view.line_plot import save_line_plot
 from bodyloop.writing import make_folder, write_atomic
 
 TableName = Literal["zanfir-table1", "dense-fits"]
 Tell = Callable[[str], None]
+
+PICTURED, CELL = 8, 200
+"""People on a sheet of pictures, and the side of each picture in pixels."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,12 @@ class Measurement:
     Attributes:
         measure: gives the table and its claims, whose command and date are filled in afterwards, from the job.
         count: people or frames, where the job does not say.
+        draw: draws pictures of some of the people, where there are any to be seen.
     """
 
     measure: Callable[[ReproduceJob, int, Tell], tuple[Table, list[Claim]]]
     count: int
+    draw: Callable[[ReproduceJob, Tell], np.ndarray] | None = None
 
 
 def _zanfir_table1(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
@@ -92,9 +100,31 @@ def _dense_fits(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[
     return dense_fits(job.mocap, job.cache, count, job.seed, job.quick, tell)
 
 
+def _dense_pictures(job: ReproduceJob, tell: Tell) -> np.ndarray:
+    """The first people: picture, fits to keypoints and to dense evidence, the truth; both from the side."""
+    from bodyloop.body import builtin_body
+    from bodyloop.data.synthetic import SyntheticSample
+    from bodyloop.evaluate.dense_fits import CONDITIONS, DENSE, KEYPOINTS, fitted, wild_people
+    from bodyloop.view import overlay
+    from bodyloop.view.comparison import enlarged, side_by_side
+    from bodyloop.view.draw import contact_sheet
+
+    body, panels = builtin_body(), []
+    chosen = [condition for condition in CONDITIONS if condition.name in (KEYPOINTS, DENSE)]
+    for sample in wild_people(job.mocap, job.cache, "test", 2 if job.quick else PICTURED, job.seed, tell):
+        picture, truth = sample.image.numpy(), SyntheticSample.stack([sample]).bodies
+        found = [fitted(sample, condition, body, job.seed) for condition in chosen]
+        panels += [picture, *(overlay(picture, body, people, sample.camera) for people in (*found, truth))]
+        panels += [side_by_side(body, people, truth, CELL) for people in found]
+    names = [condition.name for condition in chosen]
+    captions = ("picture", *names, "truth", *(f"{name}; truth orange" for name in names))
+    captions += ("",) * (len(panels) - len(captions))
+    return contact_sheet([enlarged(panel, CELL) for panel in panels], 2 + 2 * len(names), captions, CELL)
+
+
 TABLES: dict[str, Measurement] = {
     "zanfir-table1": Measurement(_zanfir_table1, 500),
-    "dense-fits": Measurement(_dense_fits, 300),
+    "dense-fits": Measurement(_dense_fits, 300, _dense_pictures),
 }
 
 
@@ -138,6 +168,10 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
     if table.curves:
         files.append(job.out / f"{job.table}-curves.png")
         save_line_plot(files[-1], table)
+    if (draw := TABLES[job.table].draw) is not None:
+        tell("drawing pictures")
+        files.append(job.out / f"{job.table}-pictures.png")
+        save_picture(files[-1], draw(job, tell))
     if job.docs is not None:
         Ledger.read(job.docs).record(claims)  # read anew: another run may have recorded meanwhile
         files += [job.docs / "claims.json", job.docs / "claims.md"]

@@ -41,7 +41,7 @@ class SynthJob:
         cache: folder for the converted clips.
         photos: folder of backgrounds without people.
         workers: processes that draw; all cores if None.
-        sheet: PNG file for a contact sheet of the first samples beside their labels.
+        sheet: PNG or JPEG file for a contact sheet of the first samples beside their labels.
     """
 
     domain: DomainName
@@ -77,8 +77,8 @@ def make_people(job: SynthJob, tell: Tell, progress: Progress) -> list[Path]:
         raise InputError(f"-n: expected 1 to {MOST:,} samples, got {job.count}")
     if job.workers is not None and job.workers < 0:
         raise InputError(f"--workers: expected a whole number from 0 on, got {job.workers}")
-    if job.sheet is not None and job.sheet.suffix.lower() != ".png":
-        raise InputError(f"--sheet {job.sheet}: expected a file name that ends in .png")
+    if job.sheet is not None and job.sheet.suffix.lower() not in (".png", ".jpg"):
+        raise InputError(f"--sheet {job.sheet}: expected a file name that ends in .png or .jpg")
     people = _people(job, tell)
     files = []
     if job.sheet is not None:
@@ -120,7 +120,7 @@ def _recipe(job: SynthJob, people: SyntheticPeople) -> Recipe:
 
 def _write_sheet(file: Path, people: SyntheticPeople, count: int) -> Path:
     """Samples beside their labels."""
-    from bodyloop.view import save_png
+    from bodyloop.view import save_picture
     from bodyloop.view.draw import contact_sheet
 
     make_folder(file.parent)
@@ -129,7 +129,7 @@ def _write_sheet(file: Path, people: SyntheticPeople, count: int) -> Path:
         sample = people.sample(index)
         pictures += [sample.image.numpy(), label_picture(sample, people.body)]
     width = pictures[0].shape[1]
-    save_png(file, contact_sheet(pictures, SHEET_COLUMNS, cell=width + 4))
+    save_picture(file, contact_sheet(pictures, SHEET_COLUMNS, cell=width + 4))
     return file
 
 

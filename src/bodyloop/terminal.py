@@ -128,10 +128,10 @@ def run_demo(out: Path) -> int:
         from skimage import data
     except ImportError:
         raise InputError("the demo's photo comes with scikit-image: pip install 'bodyloop[demo]'") from None
-    from bodyloop.view import save_png
+    from bodyloop.view import save_picture
 
     make_folder(out)
-    save_png(out / "photo.png", data.astronaut())
+    save_picture(out / "photo.png", data.astronaut())
     job = PhotoJob((str(out / "photo.png"),), out, flat=True)
     status = run_photo_job(job)
     for name in job.files():

@@ -178,15 +178,19 @@ def measured(task: Task) -> dict[str, Scores]:
     people = [task.samples[i] for i in range(len(task.samples.index))]
     found = {}
     for condition in task.conditions:
-        bodies = []
-        for sample in people:
-            evidence = seen_keypoints(sample, body, condition.noise, task.seed)
-            surface = surface_of(sample, condition, evidence, task.seed)
-            surfaces = None if surface is None else [surface]
-            fits = fit_people(evidence, sample.camera, body, task.config, surfaces=surfaces)
-            bodies.append(fits.bodies)
+        bodies = [fitted(sample, condition, body, task.seed, task.config) for sample in people]
         found[condition.name] = synthetic_scores(Bodies.cat(bodies), task.samples, body)
     return found
+
+
+def fitted(
+    sample: SyntheticSample, condition: Condition, body: BodyModel, seed: int, config: FitConfig | None = None
+) -> Bodies:
+    """One person (1, ...), fitted under a condition."""
+    evidence = seen_keypoints(sample, body, condition.noise, seed)
+    surface = surface_of(sample, condition, evidence, seed)
+    surfaces = None if surface is None else [surface]
+    return fit_people(evidence, sample.camera, body, config, surfaces=surfaces).bodies
 
 
 def _begin_worker() -> None:

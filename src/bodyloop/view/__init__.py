@@ -2,7 +2,7 @@
 
 from bodyloop.view.comparison import comparison, sample_comparison
 from bodyloop.view.draw import contact_sheet, draw_keypoints
-from bodyloop.view.export import SavedBodies, load_npz, save_glb, save_npz, save_obj, save_ply, save_png
+from bodyloop.view.export import SavedBodies, load_npz, save_glb, save_npz, save_obj, save_picture, save_ply
 from bodyloop.view.overlay import overlay, side_view
 from bodyloop.view.pose_sheet import pose_sheet
 
@@ -18,7 +18,7 @@ __all__ = [
     "save_glb",
     "save_npz",
     "save_obj",
+    "save_picture",
     "save_ply",
-    "save_png",
     "side_view",
 ]

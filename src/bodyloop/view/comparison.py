@@ -35,18 +35,29 @@ def comparison(
     Returns:
         (height, 4 cell, 3) uint8.
     """
-    shift = (body.joints(truth) - body.joints(found))[:, 0]
-    aligned = Bodies(found.rotations, found.betas, found.translation + shift)
     panels = [
         pixels,
         overlay(pixels, body, found, camera),
         overlay(pixels, body, truth, camera),
-        side_view(body, Bodies.cat([aligned, truth]), (cell, cell)),
+        side_by_side(body, found, truth, cell),
     ]
-    return contact_sheet([_enlarged(panel, cell) for panel in panels], 4, CAPTIONS, cell)
+    return contact_sheet([enlarged(panel, cell) for panel in panels], 4, CAPTIONS, cell)
 
 
-def _enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
+def side_by_side(body: BodyModel, found: Bodies, truth: Bodies, cell: int) -> np.ndarray:
+    """A found body (blue) and the true one (orange) from the side, pelvis on pelvis: (cell, cell, 3) uint8.
+
+    Args:
+        body: the model of both.
+        found, truth: one person each, (1, ...), in the camera frame.
+        cell: pixels.
+    """
+    shift = (body.joints(truth) - body.joints(found))[:, 0]
+    aligned = Bodies(found.rotations, found.betas, found.translation + shift)
+    return side_view(body, Bodies.cat([aligned, truth]), (cell, cell))
+
+
+def enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
     """At least `side` pixels on its longer side."""
     height, width = pixels.shape[:2]
     factor = side / max(height, width)

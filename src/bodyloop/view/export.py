@@ -208,8 +208,8 @@ def save_glb(path: str | Path, body: BodyModel, bodies: Bodies, names: Sequence[
     write_atomic(path, b"".join(document.save_to_bytes()))
 
 
-def save_png(path: str | Path, pixels: np.ndarray) -> None:
-    """PNG of pixels (H, W, 3) uint8.
+def save_picture(path: str | Path, pixels: np.ndarray) -> None:
+    """PNG of pixels (H, W, 3) uint8; JPEG if the file's name ends in .jpg, which is smaller for photos.
 
     Raises:
         InputError: if the file cannot be written.
@@ -217,7 +217,10 @@ def save_png(path: str | Path, pixels: np.ndarray) -> None:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="png", compress_level=3)
+    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        Image.fromarray(pixels).save(buffer, format="jpeg", quality=85)
+    else:
+        Image.fromarray(pixels).save(buffer, format="png", compress_level=3)
     write_atomic(path, buffer.getvalue())
 
 

@@ -181,7 +181,7 @@ def test_command_with_motion_capture(call, tmp_path: Path):
         (["--seed", "-1"], "seed: expected a whole number from 0 on"),
         (["--size", "5"], "size: expected 32 to 1024"),
         (["--workers", "-1"], "--workers: expected"),
-        (["--sheet", "a.jpg"], "ends in .png"),
+        (["--sheet", "a.gif"], "ends in .png"),
         (["--mocap", "nowhere"], "expected a folder with CMU motion capture"),
         (["--photos", "nowhere"], "--photos nowhere: no such folder"),
     ],
