@@ -131,6 +131,18 @@ OPENPOSE25 = Skeleton(
     + tuple((f"{s}_ankle", f"{s}_{p}") for s in ("left", "right") for p in ("heel", "big_toe")),
     "OpenPose BODY_25, as the first 25 names of SPIN constants.py",
 )
+OPENPOSE18 = Skeleton(
+    "openpose18",
+    _names(
+        """nose neck_op right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip
+        right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear"""
+    ),
+    _limbs()
+    + _FACE
+    + (("nose", "neck_op"), ("neck_op", "left_shoulder"), ("neck_op", "right_shoulder"))
+    + (("neck_op", "left_hip"), ("neck_op", "right_hip")),
+    "OpenPose's older COCO-18, as in 3DPW's poses2d",
+)
 MEDIAPIPE33 = Skeleton(
     "mediapipe33",
     _names(
@@ -213,11 +225,19 @@ SPIN49 = Skeleton(
     "spin49", OPENPOSE25.keypoints + SPIN24.keypoints, SPIN24.edges, "SPIN constants.py, JOINT_NAMES"
 )
 
+UNION45 = Skeleton(
+    "union45",
+    tuple(dict.fromkeys(SPIN49.keypoints + SMPL24.keypoints)),
+    tuple(dict.fromkeys(SPIN24.edges + SMPL24.edges)),
+    "every landmark of SPIN49 and SMPL24 once: the keypoints and joints that data sets for training label",
+)
+
 SKELETONS = {
     s.name: s
     for s in (
         COCO17,
         COCO23,
+        OPENPOSE18,
         OPENPOSE25,
         MEDIAPIPE33,
         LSP14,
@@ -227,6 +247,7 @@ SKELETONS = {
         SPIN24,
         SPIN49,
         SMPL24,
+        UNION45,
     )
 }
 """Every skeleton, by name."""
