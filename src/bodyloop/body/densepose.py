@@ -1,13 +1,12 @@
 """Readers of DensePose's own atlas of SMPL's mesh, ``UV_Processed.mat``, and of its mirror tables."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from bodyloop.body.atlas import Atlas, ChartMirror
+from bodyloop.body.matlab import load_mat
 from bodyloop.errors import InputError
 
 SMPL_VERTICES = 6890
@@ -29,7 +28,7 @@ def read_densepose_atlas(path: str | Path) -> Atlas:
     Raises:
         InputError: if the file cannot be read or is not this one.
     """
-    arrays = _load(Path(path), _WHAT)
+    arrays = load_mat(Path(path), _WHAT)
 
     def take(key: str) -> np.ndarray:
         if key not in arrays:
@@ -84,7 +83,7 @@ def read_densepose_mirror(path: str | Path) -> ChartMirror:
     Raises:
         InputError: if the file cannot be read or is not this one.
     """
-    arrays = _load(Path(path), _MIRROR)
+    arrays = load_mat(Path(path), _MIRROR)
     axes = []
     for key in ("U_transforms", "V_transforms"):
         cells = arrays.get(key)
@@ -101,18 +100,3 @@ def read_densepose_mirror(path: str | Path) -> ChartMirror:
     if axes[0].shape != axes[1].shape:
         raise InputError(f"{path}: the tables of U and V should have one size; {_MIRROR}")
     return ChartMirror(torch.from_numpy(np.stack(axes, -1)))
-
-
-def _load(path: Path, what: str) -> Mapping[str, Any]:
-    from scipy.io import loadmat
-
-    try:
-        with path.open("rb") as file:
-            content: dict[str, Any] = loadmat(file)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); check the path; {what}"
-        ) from None
-    except Exception as error:  # damaged files fail in many ways; HDF5 ones with NotImplementedError
-        raise InputError(f"{path}: not a readable MATLAB v5 file ({error}); {what}") from None
-    return content
