@@ -9,6 +9,7 @@ principal point is turning the world about the optical axis, and shifts move the
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -170,11 +171,7 @@ class Change:
             mirror: of the atlas that IUV labels are for; without it mirrored records lose them.
         """
         source = None if record.parts is None else record.parts.read()
-        iuv = (
-            read_iuv(record.iuv, size=record.size)
-            if record.iuv and not isinstance(record.iuv, IuvMap)
-            else record.iuv
-        )
+        iuv = read_iuv(record.iuv, size=record.size) if isinstance(record.iuv, Path) else record.iuv
         side = self.crop.resolution
         return replace(
             record,

@@ -122,7 +122,9 @@ class RecordDataset(Dataset[Batch]):
             record = replace(record, size=(image.shape[1], image.shape[0]))
         change = Change.draw(self.augment, record, rng)
         crop = change.apply(record, image, self.body, self.mirror)
-        assumed = None if record.size is None else change.camera(assumed_camera(record.size))
+        assumed = None
+        if record.camera is None and record.size is not None:
+            assumed = change.camera(assumed_camera(record.size))
         return to_sample(crop, change, self.layout, rng, assumed, draw.source, draw.row)
 
 
