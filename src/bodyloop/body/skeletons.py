@@ -7,7 +7,7 @@ pelvis ...); the split is SPIN's, which maps them to separate rows of its regres
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -285,16 +285,21 @@ def convert(points: Tensor, mask: Tensor | None, source: Skeleton, target: Skele
         raise ValueError(f"{source.name} has {len(source)} keypoints, got {points.shape[-2]}")
     if mask is None:
         mask = torch.ones_like(points[..., 0])
-    columns, masks = [], []
-    for name in target.keypoints:
-        copies = [i for i, other in enumerate(source.keypoints) if other == name]
-        if not copies:
-            columns.append(torch.zeros_like(points[..., 0, :]))
-            masks.append(torch.zeros_like(mask[..., 0]))
-            continue
-        best = mask[..., copies].max(-1)
-        columns.append(
-            torch.take_along_dim(points[..., copies, :], best.indices[..., None, None], -2)[..., 0, :]
-        )
-        masks.append(best.values)
-    return torch.stack(columns, -2), torch.stack(masks, -1)
+    # One row of zeros more, for landmarks that the source lacks; a real one goes before it even if unseen.
+    points = torch.cat([points, torch.zeros_like(points[..., :1, :])], -2)
+    rank = torch.cat([mask.float(), mask.new_full((*mask.shape[:-1], 1), -1.0, dtype=torch.float32)], -1)
+    copies = torch.tensor(_copies(source, target), device=mask.device)
+    best = rank[..., copies].argmax(-1, keepdim=True)
+    places = copies.expand(*best.shape[:-1], -1).gather(-1, best)
+    mask = torch.cat([mask, torch.zeros_like(mask[..., :1])], -1)
+    return torch.take_along_dim(points, places, -2), torch.take_along_dim(mask, places[..., 0], -1)
+
+
+@lru_cache
+def _copies(source: Skeleton, target: Skeleton) -> tuple[tuple[int, ...], ...]:
+    """For each target landmark where it is in the source, as often as the most frequent one; one beyond the end for
+    nowhere.
+    """
+    found = [[i for i, other in enumerate(source.keypoints) if other == name] for name in target.keypoints]
+    most = max(1, *map(len, found))
+    return tuple(tuple(places + [len(source)] * (most - len(places))) for places in found)

@@ -121,11 +121,14 @@ def _clip(path: Path, spec: DatasetSpec, tally: Tally) -> _Clip:
     flat = _numbers(info, "joints2D", path, 2, 24).transpose(2, 1, 0)
     world = _numbers(info, "joints3D", path, 3, 24).transpose(2, 1, 0)
     place, female = _numbers(info, "camLoc", path, 3).ravel(), _numbers(info, "gender", path, 1).ravel() == 0
-    shape, zrot, female = (np.broadcast_to(x, (*x.shape[:-1], count)).copy() for x in (shape, zrot, female))
-    if len(flat) != count or len(world) != count:
+    if not count or {len(flat), len(world)} != {count} or place.size != 3:
         raise InputError(
-            f"{path}: expected {count} frames of 'joints2D' and 'joints3D', got {len(flat)}, {len(world)}"
+            f"{path}: expected {count} frames of 'joints2D' and 'joints3D' and one 'camLoc', got {len(flat)}, "
+            f"{len(world)} and {place.size / 3:g}"
         )
+    if {shape.shape[1], zrot.size, female.size} - {1, count}:
+        raise InputError(f"{path}: expected {count} frames, or one for all, of 'shape', 'zrot' and 'gender'")
+    shape, zrot, female = (np.broadcast_to(x, (*x.shape[:-1], count)).copy() for x in (shape, zrot, female))
     points = ((world - place) @ WORLD_TO_CAMERA.T)[:, SMPL_FLIP]
     one = np.ones((count, 24, 1))
     keypoints = KeypointColumn.clean(
