@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bodyloop.body import BodyModel
-from bodyloop.body.atlas import CHART_FLIP, CHART_NAMES, PART_OF_CHART, Atlas, builtin_atlas
+from bodyloop.body.atlas import CHART_FLIP, CHART_NAMES, PART_OF_CHART, Atlas, ChartMirror, builtin_atlas
 from bodyloop.body.parts import face_parts
 from surface import mirror_faces
 
@@ -65,6 +65,25 @@ def test_left_mirrors_right(atlas: Atlas, body: BodyModel):
     gap = (own - torch.stack([1 - other[:, 0], other[:, 1]], 1)).abs().amax(1)
     assert gap[paired].max() < 1e-6
     assert gap.max() < 0.01, "the torso's charts are symmetric in themselves"
+
+
+def test_the_mirror_of_a_place_is_the_place_on_the_mirrored_body(atlas: Atlas, body: BodyModel):
+    _, _, i, u, v = random_points(atlas, 20_000)
+    part, uv = ChartMirror()(
+        torch.as_tensor(i).long(), torch.stack([torch.as_tensor(u), torch.as_tensor(v)], -1).float()
+    )
+    here, there = (
+        (body.v_template[corners] * weights[..., None]).sum(1)
+        for corners, weights in (atlas.locate(i, u, v), atlas.locate(part, uv[:, 0], uv[:, 1]))
+    )
+    gap = (here * torch.tensor([-1.0, 1.0, 1.0]) - there).norm(dim=1)
+    central = torch.tensor((0, *CHART_FLIP))[part] == part
+    assert gap[~central].max() < 1e-4
+    assert gap.median() < 1e-4
+    assert gap.max() < 0.01, "the torso's charts are symmetric in themselves to less than 0.01"
+    again = ChartMirror()(part, uv)
+    assert torch.equal(again[0], torch.as_tensor(i).long())
+    assert torch.allclose(again[1][:, 0], torch.as_tensor(u).float(), atol=1e-6)
 
 
 def test_no_face_is_flipped_and_together_they_fit_the_squares(atlas: Atlas):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from bodyloop.body.densepose import read_densepose_atlas
+from bodyloop.body.atlas import ChartMirror
+from bodyloop.body.densepose import read_densepose_atlas, read_densepose_mirror
 from bodyloop.errors import InputError
 
 
@@ -81,3 +82,39 @@ def test_other_files_are_refused(tmp_path: Path):
     (tmp_path / "empty.mat").write_bytes(b"")
     with pytest.raises(InputError, match="not a readable MATLAB v5 file"):
         read_densepose_atlas(tmp_path / "empty.mat")
+
+
+def mirror_tables(**changes: object) -> dict[str, object]:
+    """DensePose's two cells of 24 tables: here U becomes 1 - U, and V stays."""
+    v, u = np.meshgrid(np.linspace(0, 1, 256), np.linspace(0, 1, 256), indexing="ij")
+    cells = {}
+    for key, table in (("U_transforms", 1 - u), ("V_transforms", v)):
+        cells[key] = np.empty((1, 24), dtype=object)
+        for chart in range(24):
+            cells[key][0, chart] = table
+    return {**cells, **changes}
+
+
+def test_mirror_tables(tmp_path):
+    savemat(tmp_path / "UV_symmetry_transforms.mat", mirror_tables())
+    mirror = read_densepose_mirror(tmp_path / "UV_symmetry_transforms.mat")
+    part, uv = torch.randint(0, 25, (40,)), torch.rand(40, 2)
+    found, exact = mirror(part, uv), ChartMirror()(part, uv)
+    assert torch.equal(found[0], exact[0])
+    assert (found[1] - exact[1]).abs().max() <= 1 / 255 + 1e-6
+    assert torch.equal(found[1][part == 0], uv[part == 0])
+
+
+@pytest.mark.parametrize("changes", [{"U_transforms": 3.0}, {"V_transforms": np.zeros((256, 256))}])
+def test_other_files_are_no_mirror_tables(tmp_path, changes):
+    savemat(tmp_path / "a.mat", mirror_tables(**changes))
+    with pytest.raises(InputError, match=r"expected DensePose's UV_symmetry_transforms\.mat"):
+        read_densepose_mirror(tmp_path / "a.mat")
+
+
+def test_mirrored_tables_have_to_lie_in_the_charts(tmp_path):
+    tables = mirror_tables()
+    tables["U_transforms"][0, 3] = tables["U_transforms"][0, 3] + 2
+    savemat(tmp_path / "a.mat", tables)
+    with pytest.raises(InputError, match="in 0 to 1"):
+        read_densepose_mirror(tmp_path / "a.mat")

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from bodyloop.body import Bodies, BodyFileError, load_body
 from bodyloop.body.files import read_pickle
+from bodyloop.body.pickles import PickleRefusedError, load_plain
 
 Arrays = dict[str, np.ndarray]
 
@@ -208,3 +209,29 @@ def test_damaged_archives_are_refused(tmp_path: Path, smpl_arrays: Arrays):
         (tmp_path / "a.npz").write_bytes(content)
         with contextlib.suppress(BodyFileError):
             load_body(tmp_path / "a.npz")
+
+
+def test_containers_that_hold_themselves_or_each_other(tmp_path: Path):
+    own: list[object] = []
+    own.append(own)
+    with pytest.raises(PickleRefusedError, match="holds itself"):
+        load_plain(io.BytesIO(pickle.dumps(own)))
+    bomb: list[object] = []
+    for _ in range(60):
+        bomb = [bomb, bomb]
+    load_plain(io.BytesIO(pickle.dumps(bomb)))
+    nested = b"\x80\x02" + b"]" * 10_001 + b"a" * 10_000 + b"."
+    with pytest.raises(PickleRefusedError, match="nested too deeply"):
+        load_plain(io.BytesIO(nested))
+
+
+def test_nested_containers_are_opened(fake_chumpy):
+    content = {
+        "betas": [fake_chumpy.Ch(np.arange(3.0)), np.ones(2)],
+        "names": ["m", "f"],
+        3: {"a": (1, None)},
+    }
+    found = load_plain(io.BytesIO(pickle.dumps(content, protocol=2)))
+    assert found["betas"][0].tolist() == [0, 1, 2]
+    assert found["names"] == ["m", "f"]
+    assert found["3"] == {"a": (1, None)}

@@ -146,3 +146,11 @@ def test_spread_vertices_are_far_from_each_other(body: BodyModel):
     assert len(chosen.unique()) == 60
     assert gap > 0.08
     assert torch.cdist(body.v_template, places).amin(1).max() <= gap + 1e-6  # nobody is farther than the last
+
+
+def test_a_turned_person_is_the_turned_mesh(body: BodyModel):
+    bodies = random_bodies(3)
+    turn = axis_angle_to_rotmat(torch.randn(3, 3, dtype=torch.float64))
+    model = body.to(torch.float64)
+    turned = bodies.turned(turn, model.rest_pelvis(bodies.betas))
+    assert torch.allclose(model.vertices(turned), model.vertices(bodies) @ turn.mT, atol=1e-9)

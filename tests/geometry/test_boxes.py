@@ -1,8 +1,9 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bodyloop.geometry import CropTransform, keypoint_boxes, square_boxes
+from bodyloop.geometry import Camera, CropTransform, keypoint_boxes, square_boxes
 
 
 @given(st.floats(-3, 3), st.booleans(), st.integers(8, 512), st.floats(5, 2000))
@@ -31,3 +32,32 @@ def test_boxes_ignore_unseen_keypoints():
     assert center.tolist() == [[3, 5.5]]
     assert side.tolist() == [10.5]
     assert keypoint_boxes(keypoints, torch.zeros(1, 3)).isnan().all()
+
+
+@given(st.floats(-3, 3), st.booleans(), st.floats(0.8, 1.3))
+def test_the_crop_of_a_projection_is_the_projection_of_the_turned_world(
+    angle: float, flip: bool, uneven: float
+):
+    camera = Camera(
+        torch.tensor([900.0 * uneven, 900.0], dtype=torch.float64),
+        torch.tensor([310.0, 250.0]).double(),
+        (640, 480),
+    )
+    center, size = torch.tensor([400.0, 100.0]).double(), torch.tensor(180.0).double()
+    crop = CropTransform(center, size, 224, angle, flip, uneven)
+    points = torch.randn(30, 3, dtype=torch.float64) + torch.tensor([0.3, -0.5, 5.0])
+    turned = points @ crop.turn.T
+    if flip:
+        turned = turned * torch.tensor([-1.0, 1.0, 1.0])
+    seen = crop.image_to_crop_camera(camera)
+    assert seen.size == (224, 224)
+    assert torch.allclose(seen.project(turned), crop.image_to_crop(camera.project(points)), atol=1e-8)
+    assert torch.allclose(crop.crop_to_image(crop.image_to_crop(points[:, :2])), points[:, :2], atol=1e-8)
+
+
+def test_a_rotated_crop_of_uneven_pixels_is_refused():
+    camera = Camera(torch.tensor([900.0, 800.0]), torch.tensor([310.0, 250.0]), (640, 480))
+    center, size = torch.tensor([400.0, 100.0]), torch.tensor(180.0)
+    with pytest.raises(ValueError, match="stretch = fx / fy"):
+        CropTransform(center, size, 224, 0.1).image_to_crop_camera(camera)
+    assert CropTransform(center, size, 224).image_to_crop_camera(camera).focal[0] > 900

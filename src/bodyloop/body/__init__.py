@@ -1,8 +1,8 @@
 """The body: SMPL-format model, file readers, the built-in body, part labels, IUV atlas, named keypoint sets."""
 
-from bodyloop.body.atlas import Atlas, builtin_atlas
+from bodyloop.body.atlas import Atlas, ChartMirror, builtin_atlas
 from bodyloop.body.bodies import SMPL_FLIP, Bodies
-from bodyloop.body.densepose import read_densepose_atlas
+from bodyloop.body.densepose import read_densepose_atlas, read_densepose_mirror
 from bodyloop.body.files import BodyFileError, builtin_body, load_body
 from bodyloop.body.model import BodyModel, JointFrames
 from bodyloop.body.parts import PARTITIONS, face_parts, vertex_parts
@@ -20,6 +20,7 @@ __all__ = [
     "BodyFileError",
     "BodyModel",
     "BodyPoints",
+    "ChartMirror",
     "JointFrames",
     "Skeleton",
     "builtin_atlas",
@@ -30,5 +31,6 @@ __all__ = [
     "load_body",
     "read_densepose_atlas",
     "read_joint_regressor",
+    "read_densepose_mirror",
     "vertex_parts",
 ]

@@ -32,6 +32,34 @@ PART_OF_CHART = (1, 1, 2, 3, 4, 5, 6, 7, 6, 7, 8, 9, 8, 9, 10, 11, 10, 11, 12, 1
 
 
 @dataclass(frozen=True, eq=False)
+class ChartMirror:
+    """Where points of the surface lie in an atlas when the body is seen in a mirror.
+
+    Attributes:
+        tables: (24, S, S, 2) the mirrored U, V by chart, V and U; None for an atlas whose charts mirror each other
+            exactly, U becoming 1 - U, as those of the built-in body do.
+    """
+
+    tables: Tensor | None = None
+
+    def __call__(self, part: Tensor, uv: Tensor) -> tuple[Tensor, Tensor]:
+        """Mirrored coordinates.
+
+        Args:
+            part: (...) whole numbers, I; 0, the background, stays.
+            uv: (..., 2) U, V in [0, 1].
+        """
+        flip = torch.tensor((0, *CHART_FLIP), dtype=part.dtype, device=part.device)
+        mirrored = torch.stack([1 - uv[..., 0], uv[..., 1]], -1)
+        if self.tables is not None:
+            tables = self.tables.to(uv)
+            # As DensePose reads its tables: the place is cut off, not rounded.
+            place = (uv * (tables.shape[1] - 1)).long()
+            mirrored = tables[(part.long() - 1).clamp_min(0), place[..., 1], place[..., 0]]
+        return flip[part.long()], torch.where(part[..., None] > 0, mirrored, uv)
+
+
+@dataclass(frozen=True, eq=False)
 class Atlas:
     """Charts of a body's surface.
 

@@ -85,6 +85,19 @@ class Bodies:
         rotations = mirror_rotmat(self.rotations[..., SMPL_FLIP, :, :])
         return Bodies(rotations, self.betas, self.translation * self.translation.new_tensor([-1.0, 1, 1]))
 
+    def turned(self, turn: Tensor, pelvis: Tensor) -> "Bodies":
+        """The same people after their world was turned: every point X becomes turn X.
+
+        Args:
+            turn: (..., 3, 3) rotation.
+            pelvis: (..., 3) metres, the rest pelvis of these shapes (`BodyModel.rest_pelvis`): the root turns about
+                it, so that the translation depends on it.
+        """
+        root = turn @ self.rotations[..., 0, :, :]
+        rotations = torch.cat([root[..., None, :, :], self.rotations[..., 1:, :, :]], -3)
+        place = (turn @ (pelvis + self.translation)[..., None])[..., 0]
+        return Bodies(rotations, self.betas, place - pelvis)
+
     @staticmethod
     def cat(parts: "list[Bodies]") -> "Bodies":
         """Join along the first dimension."""

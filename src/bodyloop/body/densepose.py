@@ -1,17 +1,17 @@
-"""Reader of DensePose's own atlas of SMPL's mesh, ``UV_Processed.mat``."""
+"""Readers of DensePose's own atlas of SMPL's mesh, ``UV_Processed.mat``, and of its mirror tables."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from bodyloop.body.atlas import Atlas
+from bodyloop.body.atlas import Atlas, ChartMirror
+from bodyloop.body.matlab import load_mat
 from bodyloop.errors import InputError
 
 SMPL_VERTICES = 6890
 _WHAT = "expected DensePose's UV_Processed.mat"
+_MIRROR = "expected DensePose's UV_symmetry_transforms.mat"
 
 
 def read_densepose_atlas(path: str | Path) -> Atlas:
@@ -28,7 +28,7 @@ def read_densepose_atlas(path: str | Path) -> Atlas:
     Raises:
         InputError: if the file cannot be read or is not this one.
     """
-    arrays = _load(Path(path))
+    arrays = load_mat(Path(path), _WHAT)
 
     def take(key: str) -> np.ndarray:
         if key not in arrays:
@@ -74,16 +74,29 @@ def read_densepose_atlas(path: str | Path) -> Atlas:
     )
 
 
-def _load(path: Path) -> Mapping[str, Any]:
-    from scipy.io import loadmat
+def read_densepose_mirror(path: str | Path) -> ChartMirror:
+    """How DensePose's own charts mirror each other, from ``UV_symmetry_transforms.mat``.
 
-    try:
-        with path.open("rb") as file:
-            content: dict[str, Any] = loadmat(file)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); give UV_Processed.mat"
-        ) from None
-    except Exception as error:  # damaged files fail in many ways; HDF5 ones with NotImplementedError
-        raise InputError(f"{path}: not a readable MATLAB v5 file ({error}); {_WHAT}") from None
-    return content
+    The file's cells ``U_transforms`` and ``V_transforms`` (1, 24) hold a square table for each chart: the mirrored U
+    and V of the place [V * 255, U * 255].
+
+    Raises:
+        InputError: if the file cannot be read or is not this one.
+    """
+    arrays = load_mat(Path(path), _MIRROR)
+    axes = []
+    for key in ("U_transforms", "V_transforms"):
+        cells = arrays.get(key)
+        if not isinstance(cells, np.ndarray) or cells.dtype != object or cells.size != 24:
+            raise InputError(f"{path}: no cells {key!r} of 24 tables; {_MIRROR}")
+        tables = [np.asarray(cell) for cell in cells.ravel()]
+        side = tables[0].shape[0] if tables[0].ndim else 0
+        if side < 2 or any(t.shape != (side, side) or t.dtype.kind not in "fiu" for t in tables):
+            raise InputError(f"{path}: {key!r} should hold 24 square tables of one size; {_MIRROR}")
+        stacked = np.stack(tables).astype(np.float32)
+        if not (stacked >= -1e-3).all() or not (stacked <= 1 + 1e-3).all():
+            raise InputError(f"{path}: {key!r} should lie in 0 to 1; {_MIRROR}")
+        axes.append(np.clip(stacked, 0, 1))
+    if axes[0].shape != axes[1].shape:
+        raise InputError(f"{path}: the tables of U and V should have one size; {_MIRROR}")
+    return ChartMirror(torch.from_numpy(np.stack(axes, -1)))

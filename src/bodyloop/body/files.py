@@ -1,12 +1,9 @@
 """Reading bodies: the built-in one, and SMPL's own ``.npz`` and ``.pkl`` files.
 
-SMPL's pickles come from strangers, so `read_pickle` rebuilds arrays and nothing else: every class in the
-file must be on a short list, and the wrapper classes of that list are replaced by inert stand-ins. No chumpy
-and no smplx package is needed.
+SMPL's pickles come from strangers, so `bodyloop.body.pickles` rebuilds arrays and nothing else. No chumpy and no
+smplx package is needed.
 """
 
-import pickle
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
@@ -17,6 +14,7 @@ import numpy as np
 import torch
 
 from bodyloop.body.model import BodyModel
+from bodyloop.body.pickles import PickleRefusedError, load_plain
 from bodyloop.body.skeletons import SMPL_JOINTS
 from bodyloop.errors import InputError
 
@@ -86,100 +84,6 @@ def _read_npz(file: IO[bytes], name: str) -> dict[str, Any]:
         raise BodyFileError(f"{name}: not a readable .npz of plain arrays ({error})") from None
 
 
-class _Wrapper:
-    """Inert stand-in for an array-like class in a pickle; keeps the state, runs nothing."""
-
-    state: dict[str, Any]
-
-    def __init__(self, *_: object) -> None:
-        self.state = {}
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state if isinstance(state, dict) else {}
-
-
-class _Ch(_Wrapper):
-    """chumpy.Ch: its value is the array ``x``."""
-
-
-class _Select(_Wrapper):
-    """chumpy's Select: ``a.ravel()[idxs]`` in ``preferred_shape``."""
-
-
-class _Sparse(_Wrapper):
-    """scipy's csc/csr/coo matrix."""
-
-    kind = ""
-
-
-class _Csc(_Sparse):
-    kind = "csc"
-
-
-class _Csr(_Sparse):
-    kind = "csr"
-
-
-class _Dropped(_Wrapper):
-    """chumpy expressions that appear only in derived values (posed vertices), which are recomputed."""
-
-
-def _new_array(kind: object, shape: tuple[int, ...], typecode: object) -> np.ndarray:
-    """numpy's ``_reconstruct``, which a real file calls only for an empty array that is then filled."""
-    if kind is not np.ndarray or tuple(shape) != (0,):
-        raise pickle.UnpicklingError("an array is built in an unusual way")
-    return np.ndarray.__new__(np.ndarray, (0,), "b")
-
-
-def _new_object(kind: Any, base: object, state: object) -> _Wrapper:
-    """copyreg's ``_reconstructor`` for the stand-ins only."""
-    if not (isinstance(kind, type) and issubclass(kind, _Wrapper)):
-        raise pickle.UnpicklingError(f"an object of {kind!r} is built in an unusual way")
-    return kind()
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """``_codecs.encode`` as Python 3 writes bytes: latin1 only."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes are encoded as {encoding!r}")
-    return text.encode("latin1")
-
-
-_SCALAR = np.dtype(np.float64).type(0).__reduce__()[0]  # numpy's own `multiarray.scalar`, wherever it lives
-_ALLOWED: dict[tuple[str, str], Any] = {
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _new_array for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _SCALAR for core in ("core", "_core")},
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    **{(f"scipy.sparse.{u}csc", "csc_matrix"): _Csc for u in ("", "_")},
-    **{(f"scipy.sparse.{u}csr", "csr_matrix"): _Csr for u in ("", "_")},
-    ("chumpy.ch", "Ch"): _Ch,
-    ("chumpy", "Ch"): _Ch,
-    ("chumpy.reordering", "Select"): _Select,
-    ("chumpy.reordering", "transpose"): _Dropped,
-    ("chumpy.ch_ops", "add"): _Dropped,
-    ("chumpy.ch", "MatVecMult"): _Dropped,
-    ("copy_reg", "_reconstructor"): _new_object,
-    ("copyreg", "_reconstructor"): _new_object,
-    ("__builtin__", "object"): object,
-    ("builtins", "object"): object,
-    ("__builtin__", "set"): set,
-    ("builtins", "set"): set,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): _encode,
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Rebuilds numpy arrays and stand-ins; refuses every other class or function by name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not an array") from None
-
-
 def read_pickle(file: IO[bytes], name: str) -> dict[str, Any]:
     """A pickled dict of arrays, as SMPL's files are, without running anything that the file asks for.
 
@@ -188,45 +92,15 @@ def read_pickle(file: IO[bytes], name: str) -> dict[str, Any]:
             array-like wrappers of SMPL's files; the message names it.
     """
     try:
-        content = _ArrayUnpickler(file, encoding="latin1").load()
-    except Exception as error:  # a damaged stream can raise nearly anything, from EOFError to KeyError
+        content = load_plain(file)
+    except PickleRefusedError as error:
         raise BodyFileError(
-            f"{name}: refused: {error or type(error).__name__}. Only SMPL pickles made of arrays are "
-            "read; if you trust the file, convert it to .npz in the environment that wrote it"
+            f"{name}: refused: {error}. Only SMPL pickles made of arrays are read; if you trust the file, "
+            "convert it to .npz in the environment that wrote it"
         ) from None
     if not isinstance(content, dict):
         raise BodyFileError(f"{name}: expected a pickled dict of arrays, got {type(content).__name__}")
-    return {str(key): _unwrap(value, name) for key, value in content.items()}
-
-
-def _unwrap(value: Any, name: str) -> Any:
-    """Stand-ins to arrays; derived expressions to None."""
-    if isinstance(value, _Dropped):
-        return None
-    if isinstance(value, _Ch):
-        return _unwrap(value.state.get("x"), name)
-    try:
-        if isinstance(value, _Select):
-            source = np.asarray(_unwrap(value.state["a"], name)).ravel()[np.asarray(value.state["idxs"])]
-            return source.reshape(value.state["preferred_shape"])
-        if isinstance(value, _Sparse):
-            return _dense(value)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise BodyFileError(f"{name}: a wrapped array is damaged ({error!r})") from None
-    return value
-
-
-def _dense(value: _Sparse) -> np.ndarray:
-    from scipy import sparse
-
-    state = value.state
-    shape = tuple(int(n) for n in state.get("_shape", state.get("shape", ())))
-    if len(shape) != 2 or shape[0] * shape[1] > 10**8:
-        raise ValueError(f"sparse matrix of shape {shape}")
-    build = sparse.csc_matrix if value.kind == "csc" else sparse.csr_matrix
-    matrix = build((state["data"], state["indices"], state["indptr"]), shape=shape)
-    matrix.check_format(full_check=True)
-    return matrix.toarray()
+    return content
 
 
 def _to_model(arrays: dict[str, Any], name: str) -> BodyModel:

@@ -89,6 +89,11 @@ class BodyModel:
             self._rest["dirs"] = torch.einsum("jv,vck->jck", self.joint_regressor, self.shapedirs)
         return self._rest["joints"], self._rest["dirs"]
 
+    def rest_pelvis(self, betas: Tensor) -> Tensor:
+        """Place (..., 3), metres, of the root joint at rest for shapes (..., 10); `Bodies.translation` adds to it."""
+        joints, dirs = self.rest_joints
+        return joints[0] + torch.einsum("ck,...k->...c", dirs[0], betas)
+
     def frames(self, bodies: Bodies) -> JointFrames:
         """Kinematic chain: world rotation and place of every joint. Shapes as in `JointFrames`."""
         joints, dirs = self.rest_joints

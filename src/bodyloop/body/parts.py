@@ -53,6 +53,7 @@ PARTITIONS = {
     partition.name: partition
     for partition in (
         Partition("smpl", SMPL_JOINTS, tuple(range(24))),
+        Partition("person", ("person",), (0,) * 24),
         _merge(
             "densepose",
             {
@@ -87,7 +88,8 @@ PARTITIONS = {
 }
 """``smpl``: SMPL's 24 joints in their order (SURREAL's ``segm`` is this plus 1). ``densepose``: the 14 parts of
 DensePose's ``dp_masks`` in their order (the files' labels are this plus 1; Guler et al., "DensePose", 2018).
-``lsp``: the six parts that Kolotouros et al., "SPIN", 2019, table 2 score on LSP. The neck counts as head."""
+``person``: the silhouette. ``lsp``: the six parts that Kolotouros et al., "SPIN", 2019, table 2 score on LSP. The neck
+counts as head."""
 
 
 def partition(name: str) -> Partition:

@@ -7,7 +7,7 @@ pelvis ...); the split is SPIN's, which maps them to separate rows of its regres
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -131,6 +131,18 @@ OPENPOSE25 = Skeleton(
     + tuple((f"{s}_ankle", f"{s}_{p}") for s in ("left", "right") for p in ("heel", "big_toe")),
     "OpenPose BODY_25, as the first 25 names of SPIN constants.py",
 )
+OPENPOSE18 = Skeleton(
+    "openpose18",
+    _names(
+        """nose neck_op right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip
+        right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear"""
+    ),
+    _limbs()
+    + _FACE
+    + (("nose", "neck_op"), ("neck_op", "left_shoulder"), ("neck_op", "right_shoulder"))
+    + (("neck_op", "left_hip"), ("neck_op", "right_hip")),
+    "OpenPose's older COCO-18, as in 3DPW's poses2d",
+)
 MEDIAPIPE33 = Skeleton(
     "mediapipe33",
     _names(
@@ -213,11 +225,19 @@ SPIN49 = Skeleton(
     "spin49", OPENPOSE25.keypoints + SPIN24.keypoints, SPIN24.edges, "SPIN constants.py, JOINT_NAMES"
 )
 
+UNION45 = Skeleton(
+    "union45",
+    tuple(dict.fromkeys(SPIN49.keypoints + SMPL24.keypoints)),
+    tuple(dict.fromkeys(SPIN24.edges + SMPL24.edges)),
+    "every landmark of SPIN49 and SMPL24 once: the keypoints and joints that data sets for training label",
+)
+
 SKELETONS = {
     s.name: s
     for s in (
         COCO17,
         COCO23,
+        OPENPOSE18,
         OPENPOSE25,
         MEDIAPIPE33,
         LSP14,
@@ -227,6 +247,7 @@ SKELETONS = {
         SPIN24,
         SPIN49,
         SMPL24,
+        UNION45,
     )
 }
 """Every skeleton, by name."""
@@ -264,16 +285,21 @@ def convert(points: Tensor, mask: Tensor | None, source: Skeleton, target: Skele
         raise ValueError(f"{source.name} has {len(source)} keypoints, got {points.shape[-2]}")
     if mask is None:
         mask = torch.ones_like(points[..., 0])
-    columns, masks = [], []
-    for name in target.keypoints:
-        copies = [i for i, other in enumerate(source.keypoints) if other == name]
-        if not copies:
-            columns.append(torch.zeros_like(points[..., 0, :]))
-            masks.append(torch.zeros_like(mask[..., 0]))
-            continue
-        best = mask[..., copies].max(-1)
-        columns.append(
-            torch.take_along_dim(points[..., copies, :], best.indices[..., None, None], -2)[..., 0, :]
-        )
-        masks.append(best.values)
-    return torch.stack(columns, -2), torch.stack(masks, -1)
+    # One row of zeros more, for landmarks that the source lacks; a real one goes before it even if unseen.
+    points = torch.cat([points, torch.zeros_like(points[..., :1, :])], -2)
+    rank = torch.cat([mask.float(), mask.new_full((*mask.shape[:-1], 1), -1.0, dtype=torch.float32)], -1)
+    copies = torch.tensor(_copies(source, target), device=mask.device)
+    best = rank[..., copies].argmax(-1, keepdim=True)
+    places = copies.expand(*best.shape[:-1], -1).gather(-1, best)
+    mask = torch.cat([mask, torch.zeros_like(mask[..., :1])], -1)
+    return torch.take_along_dim(points, places, -2), torch.take_along_dim(mask, places[..., 0], -1)
+
+
+@lru_cache
+def _copies(source: Skeleton, target: Skeleton) -> tuple[tuple[int, ...], ...]:
+    """For each target landmark where it is in the source, as often as the most frequent one; one beyond the end for
+    nowhere.
+    """
+    found = [[i for i, other in enumerate(source.keypoints) if other == name] for name in target.keypoints]
+    most = max(1, *map(len, found))
+    return tuple(tuple(places + [len(source)] * (most - len(places))) for places in found)

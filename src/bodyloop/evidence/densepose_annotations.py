@@ -126,6 +126,24 @@ def read_densepose_annotations(path: str | Path) -> DensePoseFile:
     """
     path = Path(path)
     data = parse_json(path, read_text(path, EXPECTED), EXPECTED)
+    file, broken, dropped = densepose_from_json(path, data)
+    if broken or dropped:
+        total, why = len(data["annotations"]), "; ".join(file.skipped[:5])
+        warnings.warn(
+            f"{path}: left out {broken} of {total} annotations and {dropped} points: {why}", stacklevel=2
+        )
+    return file
+
+
+def densepose_from_json(path: Path, data: Any) -> tuple[DensePoseFile, int, int]:
+    """What `read_densepose_annotations` reads, from the file's JSON value, without a warning.
+
+    Returns:
+        The file, and how many annotations and how many points were broken.
+
+    Raises:
+        InputError: if it is another format, or nothing in it can be used.
+    """
     images, annotations = (data.get(k) if isinstance(data, dict) else None for k in ("images", "annotations"))
     if not isinstance(images, list) or not isinstance(annotations, list):
         raise InputError(f"{path}: expected {EXPECTED}, got {describe(data)}; give a densepose_coco_*.json")
@@ -158,13 +176,7 @@ def read_densepose_annotations(path: str | Path) -> DensePoseFile:
         raise InputError(
             f"{path}: expected {EXPECTED}, got none that can be used: {why}; give a densepose_coco_*.json"
         )
-    if broken or dropped:
-        why = "; ".join(skips.lines(5))
-        warnings.warn(
-            f"{path}: left out {broken} of {len(annotations)} annotations and {dropped} points: {why}",
-            stacklevel=2,
-        )
-    return DensePoseFile(path, people, sizes, skips.lines())
+    return DensePoseFile(path, people, sizes, skips.lines()), broken, dropped
 
 
 def _images(records: list[Any]) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:

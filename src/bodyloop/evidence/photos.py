@@ -127,7 +127,8 @@ def _decode(path: Path) -> Photo:
     except InputError:
         raise
     except UnidentifiedImageError:
-        head = path.open("rb").read(16)
+        with path.open("rb") as file:
+            head = file.read(16)
         raise InputError(
             f"{path}: expected an image (JPEG, PNG, WebP, TIFF, BMP ...), got something else that starts "
             f"with {head!r}; convert it to JPEG or PNG"

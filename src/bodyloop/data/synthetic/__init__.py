@@ -4,6 +4,7 @@ from bodyloop.data.synthetic.dataset import SyntheticPeople
 from bodyloop.data.synthetic.domains import DOMAINS, Domain, get_domain
 from bodyloop.data.synthetic.maps import SurfaceLabeller, SurfaceMaps
 from bodyloop.data.synthetic.people import MocapPoses, PoseSource, PriorPoses
+from bodyloop.data.synthetic.records import sample_record, synthetic_records
 from bodyloop.data.synthetic.sample import Keypoints, SyntheticSample
 from bodyloop.data.synthetic.shards import Recipe, read_shard, read_shards, write_shards
 
@@ -22,5 +23,7 @@ __all__ = [
     "get_domain",
     "read_shard",
     "read_shards",
+    "sample_record",
+    "synthetic_records",
     "write_shards",
 ]

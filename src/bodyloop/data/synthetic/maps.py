@@ -49,7 +49,7 @@ class SurfaceLabeller:
                 f"the atlas has {len(self.atlas.faces)} faces, the body {body.name!r} has {len(body.faces)}; "
                 "give the body's own atlas"
             )
-        self._parts = face_parts(body, partition)
+        self.partition, self._parts = partition, face_parts(body, partition)
 
     def maps(self, sample: SyntheticSample) -> SurfaceMaps:
         """All maps of a sample or a batch."""
