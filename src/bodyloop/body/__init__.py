@@ -30,7 +30,7 @@ __all__ = [
     "get_skeleton",
     "load_body",
     "read_densepose_atlas",
-    "read_joint_regressor",
     "read_densepose_mirror",
+    "read_joint_regressor",
     "vertex_parts",
 ]
