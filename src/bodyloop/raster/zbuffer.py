@@ -76,10 +76,13 @@ def _check(points: Tensor, faces: Tensor, near: float) -> None:
     """Refuse what the loops cannot survive."""
     if not near > 0:
         raise ValueError(f"near must be a positive number of metres, got {near}")
-    if not torch.isfinite(points).all():
+    # A sum tells of every NaN and infinity in one quick pass; one that overflows is looked at closely.
+    if not (torch.isfinite(points.sum()) or torch.isfinite(points).all()):
         raise ValueError("vertices hold NaN or infinity; leave out such people before drawing them")
-    if faces.numel() and not (faces.min() >= 0 and faces.max() < points.shape[1]):
-        raise ValueError(f"faces name vertices {faces.min()} to {faces.max()} of {points.shape[1]}")
+    if faces.numel():
+        least, most = faces.aminmax()
+        if not (least >= 0 and most < points.shape[1]):
+            raise ValueError(f"faces name vertices {least} to {most} of {points.shape[1]}")
 
 
 def _draw(
