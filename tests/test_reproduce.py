@@ -3,16 +3,18 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from bodyloop import reproduce
 from bodyloop.cli import main
 from bodyloop.evaluate.claims import Claim, Ledger, at_most, lower
-from bodyloop.evaluate.tables import Figures, Row, Table
+from bodyloop.evaluate.tables import Curve, Figures, Row, Table
 from bodyloop.reproduce import ReproduceJob
 
 TABLE = Table(
@@ -122,7 +124,7 @@ def test_claims_are_recorded_when_asked(measured, tmp_path: Path):
 
 
 def test_what_another_run_recorded_meanwhile_stays(measured, tmp_path: Path, monkeypatch):
-    def measure(job: ReproduceJob, tell: Callable[[str], None]) -> tuple[Table, list[Claim]]:
+    def measure(job: ReproduceJob, count: int, tell: Callable[[str], None]) -> tuple[Table, list[Claim]]:
         Ledger.read(tmp_path).record([claim("n-other", lower("flow", "mixture"))])
         return TABLE, CLAIMS
 
@@ -186,5 +188,20 @@ def test_the_measurement_is_asked_as_agreed(monkeypatch, tmp_path: Path):
 
     monkeypatch.setitem(sys.modules, "bodyloop.evaluate.zanfir", Zanfir)
     job = ReproduceJob("zanfir-table1", Path("data"), tmp_path, Path("clips"), 20, 3, quick=True)
-    assert reproduce.TABLES["zanfir-table1"](job, print) == (TABLE, CLAIMS)
+    assert reproduce.TABLES["zanfir-table1"].measure(job, 20, print) == (TABLE, CLAIMS)
     assert asked == [Path("data"), Path("clips"), 20, 3, True, print]
+
+
+def test_curves_and_pictures_are_written_too(measured, tmp_path: Path, monkeypatch):
+    names = tuple(row.name for row in TABLE.rows if row.ours is not None)
+    curve = Curve("made up", "x", tuple((float(i), name) for i, name in enumerate(names)))
+    picture = np.full((20, 30, 3), 7, np.uint8)
+    measurement = reproduce.Measurement(
+        lambda job, count, tell: (replace(TABLE, curves=(curve,)), CLAIMS), 5, lambda job, tell: picture
+    )
+    monkeypatch.setitem(reproduce.TABLES, "zanfir-table1", measurement)
+    assert call("-o", tmp_path) == 0
+    assert (np.asarray(Image.open(tmp_path / "zanfir-table1-pictures.png")) == 7).all()
+    assert Image.open(tmp_path / "zanfir-table1-curves.png").width > 300
+    stored = json.loads((tmp_path / "zanfir-table1.json").read_text())
+    assert stored["run"]["count"] == 5
