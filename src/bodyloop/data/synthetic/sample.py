@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -129,6 +130,7 @@ class SyntheticSample:
         return seen
 
 
+@lru_cache(maxsize=8)
 def _depth_inside(body: BodyModel, skeleton: Skeleton) -> Tensor:
     """Metres (K,) from each keypoint of the mean body at rest to the nearest vertex."""
     points, _ = body.keypoints(skeleton)
