@@ -7,6 +7,7 @@ import torch
 
 from bodyloop.geometry import axis_angle_to_rotmat
 from bodyloop.priors.adversarial import Adversarial, discriminator_loss, generator_loss
+from bodyloop.priors.prior import PosePrior
 from bodyloop.priors.representation import to_coordinates
 
 G = torch.Generator().manual_seed(0)
@@ -91,3 +92,12 @@ def test_energy_falls_down_its_gradient():
         x = (x - 0.05 * gradient).detach().requires_grad_(True)
     assert (torch.stack(energies).diff(dim=0) < 0).all(), "every small step"
     assert (energies[-1] < energies[0] - 0.5).all()
+
+
+def test_two_passes_give_what_a_pass_for_each_head_gives():
+    prior = Adversarial(4, 8, 16).double()
+    poses = torch.randn(5, 12, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    quick, slow = prior.quadratic_at(poses), PosePrior.quadratic_at(prior, poses)
+    for ours, theirs in zip(quick, slow, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-12)
+    assert slow[1].abs().max() > 1e-3
