@@ -1,5 +1,6 @@
 """Whatever is wrong with a file, its reader gives records or an InputError, never another error."""
 
+import contextlib
 import copy
 import json
 import warnings
@@ -156,7 +157,8 @@ def test_spoilt_up3d(tmp_path: Path, data: st.DataObject):
     if "up3d" not in MADE:
         MADE["up3d"] = up3d(tmp_path, 1)[1]
     fit = MADE["up3d"]
-    (tmp_path / "00001_body.pkl").write_bytes(python2_pickle(spoil(fit, data)))
+    with contextlib.suppress(UnicodeEncodeError):  # Python 2 has no such text
+        (tmp_path / "00001_body.pkl").write_bytes(python2_pickle(spoil(fit, data)))
     open_all(tmp_path)
 
 
