@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -177,3 +178,15 @@ def test_damaged_files(
         content[int(place * len(content))] = value
     (tmp_path / file).write_bytes(content if cut > 0.5 else content[: int(2 * cut * len(content))])
     open_all(tmp_path / file, body=body)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CASES)
+def test_records_can_be_sent_to_other_processes(tmp_path: Path, body: BodyModel, name: str):
+    file, _, write = CASES[name]
+    write(tmp_path / file, made(name, body))
+    records = open_dataset(tmp_path / file)
+    assert records.name == Path(file).stem
+    sent = pickle.loads(pickle.dumps(records))
+    assert [r.id for r in sent] == [r.id for r in records]
+    assert sent[0].box == records[0].box
