@@ -20,6 +20,7 @@ from bodyloop.data.record import Joints3D, Keypoints2D, Record, RecordSet
 from bodyloop.errors import InputError
 from bodyloop.geometry import default_focal
 from data.people_in_view import full_record
+from pretend_gpu import DEVICE, PretendedGpu
 
 SIDE = 64
 LAYOUT = Layout(parts="lsp", iuv=True)
@@ -151,7 +152,15 @@ def test_coarser_maps_count_as_missing(record: Record):
 
 
 def test_other_devices_and_evidence(batch: Batch):
-    assert equal(batch.to("cpu"), batch)
+    with PretendedGpu():
+        moved = batch.to(DEVICE)
+        tensors = [
+            getattr(moved, f.name) for f in fields(Batch) if isinstance(getattr(moved, f.name), Tensor)
+        ]
+        tensors += [moved.bodies.rotations, moved.bodies.betas, moved.bodies.translation]
+        tensors += [moved.camera.focal, moved.camera.center]
+        assert {t.device.type for t in tensors} == {DEVICE}
+        assert equal(moved.to("cpu"), batch)
     evidence = batch.evidence()
     assert evidence.labels == batch.names
     assert torch.equal(evidence.keypoints, batch.keypoints)

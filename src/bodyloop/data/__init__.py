@@ -1,1 +1,1 @@
-"""Motion capture: readers of its formats, retargeting to SMPL, sets of poses, random cameras."""
+"""Motion capture, data sets of every format as records, augmentation, mixed batches, synthetic people."""

@@ -117,8 +117,8 @@ def swapped_limbs(
 ) -> tuple[IuvMap, np.ndarray]:
     """The map with limbs taken for those of the other side, as detectors do (Rong et al., figure 8 a).
 
-    I becomes that of the mirrored chart. U and V stay: in charts that mirror each other they mean the mirrored
-    place (in DensePose's own charts only nearly so).
+    I becomes that of the mirrored chart, U and V stay, as of a detector that is wrong about the chart alone. (In the
+    built-in atlas the mirrored place has U turned round, so the point is off by more than the side.)
 
     Args:
         iuv: a map.

@@ -31,7 +31,7 @@ class KeypointColumn:
         cls, skeleton: Skeleton, values: np.ndarray, tally: Tally, detected: bool | np.ndarray = False
     ) -> "KeypointColumn":
         """Keypoints that are not finite, or beyond any image, count as unseen; confidence is clipped to [0, 1]."""
-        values = values.astype(np.float32)
+        values = to_float32(values)
         fine = np.isfinite(values).all(-1) & (np.abs(values[..., :2]) < FARTHEST).all(-1)
         tally.blank_rows(~fine.all(1), "a keypoint that is not finite or far outside")
         seen = fine & (values[..., 2] > 0)
@@ -62,7 +62,7 @@ class JointColumn:
         cls, skeleton: Skeleton, values: np.ndarray, frame: Literal["camera", "root"], tally: Tally
     ) -> "JointColumn":
         """Joints that are not finite, or farther away than `GREATEST_METRES`, count as unknown."""
-        values = values.astype(np.float32)
+        values = to_float32(values)
         fine = np.isfinite(values).all(-1) & (np.abs(values[..., :3]) < GREATEST_METRES).all(-1)
         known = fine & (values[..., 3] > 0)
         bad = ~fine & ~(values[..., 3] == 0)
@@ -110,8 +110,7 @@ class BodyColumn:
         frame: Literal["camera", "world"] = "camera",
     ) -> "BodyColumn":
         """Rows with parameters that are not finite, or beyond all reason, have none."""
-        parts = [pose.astype(np.float32)]
-        parts += [x.astype(np.float32) for x in (betas, translation) if x is not None]
+        parts = [to_float32(x) for x in (pose, betas, translation) if x is not None]
         fine = np.ones(len(pose), bool)
         for part in parts:
             fine &= np.isfinite(part).all(1) & (np.abs(part) < 1e3).all(1)
@@ -134,6 +133,27 @@ class BodyColumn:
         place = None if self.translation is None else torch.from_numpy(self.translation[row])
         bodies = Bodies.from_smpl(pose, betas, place)
         return BodyLabel(bodies, self.frame, betas is not None, place is not None)
+
+
+def to_float32(values: np.ndarray) -> np.ndarray:
+    """A copy in single precision; what is too large for it becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float32)
+
+
+def is_lens(focal: np.ndarray, center: np.ndarray) -> bool:
+    """Whether these are two focal lengths and a principal point in pixels that a camera can have."""
+    numbers = np.concatenate([np.ravel(focal), np.ravel(center)])
+    fine = numbers.shape == (4,) and np.isfinite(numbers).all() and (np.abs(numbers) < 1e6).all()
+    return bool(fine and (numbers[:2] > 1e-3).all())
+
+
+def is_rotation(matrix: np.ndarray) -> np.ndarray:
+    """(...) bool: which matrices (..., 3, 3) are rotations, to the precision of numbers in text."""
+    with np.errstate(all="ignore"):
+        gap = np.abs(matrix @ np.swapaxes(matrix, -1, -2) - np.eye(3)).max((-1, -2))
+        fine = (gap < 1e-3) & (np.linalg.det(np.nan_to_num(matrix)) > 0)
+    return np.asarray(fine)
 
 
 def to_gender(value: object) -> Gender | None:

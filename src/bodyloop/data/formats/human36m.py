@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bodyloop.body import BodyModel, get_skeleton
-from bodyloop.data.formats.columns import BodyColumn, JointColumn
+from bodyloop.data.formats.columns import BodyColumn, JointColumn, is_lens, is_rotation
 from bodyloop.data.formats.format import Content, DatasetSpec, Format, Tally, json_head, read_json
 from bodyloop.data.formats.neuralannot import smpl_parameters
 from bodyloop.data.record import BodyLabel, Record, RecordSet
@@ -104,7 +104,8 @@ def read_human36m(content: Content, spec: DatasetSpec) -> RecordSet:
             continue
         records.append(record)
         views.append(view)
-        points.append(world.reshape(17, 3) * MILLIMETRES @ view.rotation.T + view.translation)
+        with np.errstate(all="ignore"):  # what is not finite is found when all are cleaned
+            points.append(world.reshape(17, 3) * MILLIMETRES @ view.rotation.T + view.translation)
         poses.append(pose)
         betas.append(shape)
         places.append(place)
@@ -165,12 +166,10 @@ def _cameras(path: Path) -> dict[str, _View]:
                 raise RecordError("no object")
             r, t, f, c = (to_numbers(value.get(k), f"'{k}'") for k in ("R", "t", "f", "c"))
             sizes = r.size, t.size, f.size, c.size
-            if (
-                sizes != (9, 3, 2, 2)
-                or not all(np.isfinite(x).all() for x in (r, t, f, c))
-                or not (f > 0).all()
-            ):
+            if sizes != (9, 3, 2, 2) or not is_lens(f, c) or not (np.abs(t) < 1e6).all():
                 raise RecordError("wrong sizes")
+            if not is_rotation(r.reshape(3, 3)):
+                raise RecordError("no rotation")
         except RecordError:
             continue
         found[str(key)] = _View(r.reshape(3, 3), t * MILLIMETRES, f, c)

@@ -13,7 +13,14 @@ import torch
 
 from bodyloop.body import SMPL_JOINTS
 from bodyloop.body.skeletons import OPENPOSE25, UNION45
-from bodyloop.data.formats.columns import BodyColumn, JointColumn, KeypointColumn, good_boxes, to_gender
+from bodyloop.data.formats.columns import (
+    BodyColumn,
+    JointColumn,
+    KeypointColumn,
+    good_boxes,
+    is_lens,
+    to_gender,
+)
 from bodyloop.data.formats.format import (
     Content,
     DatasetSpec,
@@ -84,10 +91,10 @@ class _Rows:
         )
 
     def _camera(self, row: int, size: tuple[int, int] | None) -> Camera | None:
-        if self.lenses is None or size is None or not np.isfinite(self.lenses[row]).all():
+        if self.lenses is None or size is None or not is_lens(self.lenses[row, :2], self.lenses[row, 2:]):
             return None
         focal, center = torch.from_numpy(self.lenses[row].astype(np.float32)).split(2)
-        return Camera(focal, center, size) if bool((focal > 0).all()) else None
+        return Camera(focal, center, size)
 
 
 def read_human_data(content: Content, spec: DatasetSpec) -> RecordSet:
@@ -118,7 +125,7 @@ def read_human_data(content: Content, spec: DatasetSpec) -> RecordSet:
     good = good_boxes(boxes)
     tally.drop_rows(~good, "a box that is none")
     misc = _dict(arrays, "misc")
-    aligned = misc.get("kps3d_root_aligned", True)
+    aligned = _flag(misc.get("kps3d_root_aligned"), True)
     sizes, lenses = _cameras(arrays, misc, count)
     rows = _Rows(
         spec.label,
@@ -141,6 +148,12 @@ def _dict(arrays: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _flag(value: Any, default: bool) -> bool:
+    """A flag of one value; the default where it is none."""
+    array = np.asarray(value)
+    return bool(array.ravel()[0]) if array.size == 1 and array.dtype.kind in "biu" else default
+
+
 def _per_person(names: np.ndarray, arrays: dict[str, Any], path: Path) -> np.ndarray:
     """Image of each person, where the file has several people an image (``frame_range``)."""
     if "frame_range" not in arrays:
@@ -159,7 +172,7 @@ def _expanded(arrays: dict[str, Any], label: str, path: Path, count: int, width:
         mask = number_column(arrays, f"{key}_mask", path, COUNT, what=WHAT) > 0
     values = number_column(arrays, key, path, count, None, width, what=WHAT).astype(np.float32)
     full = np.zeros((count, COUNT, width), np.float32)
-    compressed = bool(np.asarray(arrays.get("__keypoints_compressed__", False)).any())
+    compressed = _flag(arrays.get("__keypoints_compressed__"), False)
     if compressed and values.shape[1] == mask.sum():
         full[:, mask] = values
     elif values.shape[1] == COUNT:

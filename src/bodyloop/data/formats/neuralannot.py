@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bodyloop.data.formats.coco import coco_people
-from bodyloop.data.formats.columns import BodyColumn, to_gender
+from bodyloop.data.formats.columns import BodyColumn, is_lens, to_gender
 from bodyloop.data.formats.format import Content, DatasetSpec, Format, Tally, json_head
 from bodyloop.data.record import Record, RecordSet
 from bodyloop.errors import InputError
@@ -54,7 +54,7 @@ def camera_parameters(value: Any) -> np.ndarray:
     if not isinstance(value, dict):
         raise RecordError(f"'cam_param' must be an object, got {describe(value)}")
     numbers = [to_numbers(value.get(key), f"'{key}'") for key in ("focal", "princpt")]
-    if any(len(n) != 2 for n in numbers) or not np.isfinite(numbers).all() or not (numbers[0] > 0).all():
+    if not is_lens(*numbers):
         raise RecordError(
             "'cam_param' needs two focal lengths above 0 and two coordinates of the principal point"
         )

@@ -18,6 +18,8 @@ from bodyloop.data.formats.columns import (
     KeypointColumn,
     boxes_around,
     good_boxes,
+    is_lens,
+    is_rotation,
     to_gender,
 )
 from bodyloop.data.formats.format import Content, DatasetSpec, Format, Tally, load_pickle
@@ -122,8 +124,8 @@ def _actors(path: Path, data: Any, spec: DatasetSpec, tally: Tally) -> list[_Act
         raise InputError(f"{path}: no list 'poses' of people")
     genders = data.get("genders", data.get("gender", [""] * len(poses)))
     focal, center = intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2]
-    if not (focal > 0).all():
-        raise InputError(f"{path}: 'cam_intrinsics' without positive focal lengths")
+    if not is_lens(focal, center):
+        raise InputError(f"{path}: 'cam_intrinsics' that are no camera's")
     # The file does not tell the image's size; the principal point is in its middle.
     width, height = (max(1, round(2 * c)) for c in center.tolist())
     camera = Camera(torch.from_numpy(focal).float(), torch.from_numpy(center).float(), (width, height))
@@ -164,6 +166,7 @@ def _actor(scene: _Scene, one: dict[str, Any], gender: object, tally: Tally) -> 
     if len(betas) < 10:
         raise InputError(f"{path}: 'betas' with less than 10 numbers")
     turn, shift = extrinsics[:, :3, :3], extrinsics[:, :3, 3]
+    valid &= is_rotation(turn)
     seen = np.einsum("fij,fkj->fki", turn, joints) + shift[:, None]
     root = torch.from_numpy(turn) @ axis_angle_to_rotmat(torch.from_numpy(pose[:, :3]))
     pose = np.concatenate([rotmat_to_axis_angle(root).numpy(), pose[:, 3:]], 1)
@@ -200,7 +203,8 @@ def _numbers(data: dict[str, Any], key: str, path: Path, *shape: int | None) -> 
         InputError: if it is missing or another.
     """
     try:
-        array = np.asarray(data.get(key), dtype=np.float64)
+        with np.errstate(all="ignore"):
+            array = np.asarray(data.get(key), dtype=np.float64)
     except (TypeError, ValueError):
         array = np.zeros(())
     fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))

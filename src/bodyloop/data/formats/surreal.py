@@ -129,7 +129,8 @@ def _clip(path: Path, spec: DatasetSpec, tally: Tally) -> _Clip:
     if {shape.shape[1], zrot.size, female.size} - {1, count}:
         raise InputError(f"{path}: expected {count} frames, or one for all, of 'shape', 'zrot' and 'gender'")
     shape, zrot, female = (np.broadcast_to(x, (*x.shape[:-1], count)).copy() for x in (shape, zrot, female))
-    points = ((world - place) @ WORLD_TO_CAMERA.T)[:, SMPL_FLIP]
+    with np.errstate(all="ignore"):  # what is not finite is found when all are cleaned
+        points = ((world - place) @ WORLD_TO_CAMERA.T)[:, SMPL_FLIP]
     one = np.ones((count, 24, 1))
     keypoints = KeypointColumn.clean(
         get_skeleton("smpl24"), np.concatenate([flat[:, SMPL_FLIP], one], -1), tally
@@ -180,7 +181,8 @@ def _numbers(info: Any, key: str, path: Path, *shape: int) -> np.ndarray:
         InputError: if it is missing or another.
     """
     try:
-        array = np.asarray(info[key], dtype=np.float64)
+        with np.errstate(all="ignore"):
+            array = np.asarray(info[key], dtype=np.float64)
         return array.reshape(*shape, -1)
     except (KeyError, TypeError, ValueError):
         want = ", ".join(map(str, shape))
