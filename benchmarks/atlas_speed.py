@@ -7,12 +7,11 @@ The search is vectorised numpy, for points on the surface. Times are medians aft
 
 import argparse
 import json
-import statistics
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
+from timing import seconds
 
 from bodyloop.body.atlas import Atlas, builtin_atlas
 
@@ -40,16 +39,6 @@ def search(atlas: Atlas, charts: np.ndarray, places: np.ndarray) -> np.ndarray:
             second = (d[..., 1] * (a - c)[:, 0] - d[..., 0] * (a - c)[:, 1]) / whole
             found[some] = faces[np.minimum(np.minimum(first, second), 1 - first - second).argmax(1)]
     return found
-
-
-def seconds(call: Callable[[], object], repeats: int) -> float:
-    """Median time of a call."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def main() -> None:

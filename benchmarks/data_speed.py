@@ -9,15 +9,13 @@ samples are timed: decoding, augmentation, tensors. One core; medians.
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from timing import seconds
 from torch.nn.functional import avg_pool2d, grid_sample
 
 from bodyloop.data.augment import AugmentConfig, crop_picture
@@ -27,16 +25,6 @@ from bodyloop.geometry import CropTransform
 
 ROWS = 312_188
 SAMPLED_ROWS = 2000
-
-
-def seconds(call: Callable[[], object], repeats: int) -> float:
-    """Median time of a call."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def write_rows(path: Path, rows: int) -> None:
