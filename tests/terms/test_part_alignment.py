@@ -106,3 +106,19 @@ def test_a_stride_thins_the_pixels():
 def test_wrong_maps_are_refused(wrong: Tensor):
     with pytest.raises(ValueError, match="part labels"):
         PartTargets.of(wrong.long(), PARTS)
+
+
+def test_searching_finds_what_the_maps_say():
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.randint(0, 4, (30, 40), generator=generator)
+    labels[labels == 3] = 0
+    mapped, searched = (PartTargets.of(labels, 3, maps=maps) for maps in (True, False))
+    points = 50 * torch.rand(200, 2, generator=generator) - 5
+    parts = torch.randint(0, 3, (200,), generator=generator)
+    a, b = (targets.nearest_pixels(points, parts) for targets in (mapped, searched))
+    assert torch.equal(a < 0, b < 0)
+    assert (a[parts == 2] == -1).all(), "a part that is not shown"
+    seen = a >= 0
+    far = [(points[seen] - mapped.pixels[found[seen]]).norm(dim=-1) for found in (a, b)]
+    assert (far[1] <= far[0] + 1e-4).all()
+    assert (far[0] - far[1]).max() < 0.3

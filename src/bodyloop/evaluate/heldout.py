@@ -31,6 +31,14 @@ class HeldOut:
     camera: Camera
     evidence: Evidence
 
+    def __len__(self) -> int:
+        return len(self.evidence)
+
+    def __getitem__(self, some: slice) -> "HeldOut":
+        camera = self.camera.expand(len(self))
+        camera = Camera(camera.focal[some], camera.center[some], camera.size)
+        return HeldOut(self.truth[some], camera, self.evidence[some])
+
     def disturbed(self, share: float, seed: int) -> "HeldOut":
         """Gaussian noise on every keypoint, sigma = `share` of the box's longer side."""
         g = torch.Generator().manual_seed(seed)

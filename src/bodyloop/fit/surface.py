@@ -87,7 +87,7 @@ class Surface:
         """
         shown = int((labels > 0).sum())
         stride = max(1, round((shown / PIXELS) ** 0.5))
-        targets = PartTargets.of(labels.long(), len(partition(parts).parts), stride)
+        targets = PartTargets.of(labels.long(), len(partition(parts).parts), stride, maps=False)
         return Surface(
             self.corners, self.barycentric, self.pixels, self.confidence, targets, parts, origin, scale
         )

@@ -28,7 +28,8 @@ class PartTargets:
     Attributes:
         pixels: (P, 2) x, y of the pixels that show a part, of all parts one after the other.
         first: (K + 1,) where each part's pixels begin.
-        nearest: (K, H, W) index into `pixels` of the nearest pixel of part k; -1 where the part is not shown.
+        nearest: (K, H, W) index into `pixels` of the nearest pixel of part k; -1 where the part is not shown. (K, 0, 0)
+            if there are no such maps; nearest pixels are then searched for, which is quicker for few vertices.
     """
 
     pixels: Tensor
@@ -41,13 +42,14 @@ class PartTargets:
         return len(self.nearest)
 
     @classmethod
-    def of(cls, labels: Tensor, parts: int, stride: int = 1) -> "PartTargets":
+    def of(cls, labels: Tensor, parts: int, stride: int = 1, maps: bool = True) -> "PartTargets":
         """From a label map.
 
         Args:
             labels: (H, W) integer; 0 is background, k + 1 shows part k.
             parts: K.
             stride: take the pixels of every stride-th row and column alone, for speed.
+            maps: make the parts' distance transforms, which cost some ms a part.
 
         Raises:
             ValueError: for labels outside 0..K, or a map that is not (H, W).
@@ -61,11 +63,12 @@ class PartTargets:
         thin = torch.zeros_like(labels)
         thin[::stride, ::stride] = labels[::stride, ::stride]
         shown = thin.cpu().numpy()
-        pixels, first, nearest = [], [0], np.full((parts, *shown.shape), -1, np.int64)
+        pixels, first = [], [0]
+        nearest = np.full((parts, *(shown.shape if maps else (0, 0))), -1, np.int64)
         for k in range(parts):
             rows, columns = np.nonzero(shown == k + 1)
             pixels.append(np.stack([columns, rows], -1))
-            if len(rows):
+            if len(rows) and maps:
                 number = np.full(shown.shape, -1)
                 number[rows, columns] = first[-1] + np.arange(len(rows))
                 row, column = distance_transform_edt(
@@ -89,12 +92,16 @@ class PartTargets:
         """Index (N,) into `pixels` of the pixel of its part nearest to each point; -1 for parts not shown.
 
         A look-up in the parts' distance transforms at the four pixels around the point, which is right but for a
-        small share of a pixel; points outside the map are searched for.
+        small share of a pixel; points outside the map, or all without maps, are searched for.
 
         Args:
             points: (N, 2) pixels.
             labels: (N,) part of each, 0 to K - 1.
         """
+        if self.nearest.shape[1] == 0:
+            return self._searched(
+                points, labels, torch.full_like(labels, -1), torch.arange(len(labels)).to(labels)
+            )
         height, width = self.nearest.shape[1:]
         limit = points.new_tensor([width - 1, height - 1])
         inside = points.nan_to_num(0.0).minimum(limit).clamp_min(0)
@@ -109,9 +116,15 @@ class PartTargets:
             closer = (found >= 0) & (distance < least)
             best, least = torch.where(closer, found, best), torch.where(closer, distance, least)
         outside = ((points != inside).any(-1) & (best >= 0)).nonzero()[:, 0]
-        for k in labels[outside].unique().tolist():
-            own, start = outside[labels[outside] == k], int(self.first[k])
-            best[own] = start + _nearest(points[own], self.pixels[start : int(self.first[k + 1])])
+        return self._searched(points, labels, best, outside)
+
+    def _searched(self, points: Tensor, labels: Tensor, best: Tensor, chosen: Tensor) -> Tensor:
+        """`best` (N,) with the nearest pixels of the `chosen` points (M,) filled in."""
+        for k in labels[chosen].unique().tolist():
+            start, end = int(self.first[k]), int(self.first[k + 1])
+            if start < end:
+                own = chosen[labels[chosen] == k]
+                best[own] = start + _nearest(points[own], self.pixels[start:end])
         return best
 
 
