@@ -67,7 +67,7 @@ def test_sizes_and_names_are_checked(tmp_path: Path):
     path = saved(tmp_path / "a.png")
     with pytest.raises(InputError, match="photo's size, 31 x 10, got 30 x 10"):
         read_parts(path, size=(31, 10))
-    with pytest.raises(InputError, match="expected one of smpl, densepose, lsp.*, got 'coco'"):
+    with pytest.raises(InputError, match=r"expected one of .*smpl.*, got 'coco'"):
         read_parts(path, "coco")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bodyloop.body import BodyModel
+from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.poses import PoseSet
 from bodyloop.priors.representation import to_rotations
 from bodyloop.priors.vae import Vae
@@ -59,14 +59,12 @@ def test_a_perfect_reconstruction_has_no_error(body: BodyModel):
     other[:, :3] = 0
     truth = body.vertices(_upright(other))
     found = body.vertices(_upright(torch.nn.functional.pad(pose[:, 3:], (3, 0))))
-    chosen = [int(name.removeprefix("vertex_")) for name in points.names]
+    chosen = body.spread_vertices(20).tolist()
     expected = 1000 * float((truth - found)[:, chosen].norm(dim=-1).mean())
     assert vae_error(vae, other, body, points)[0] == pytest.approx(expected, rel=1e-3)
 
 
 def _upright(pose: torch.Tensor):
-    from bodyloop.body import Bodies
-
     return Bodies.from_smpl(pose, torch.zeros(len(pose), 10), torch.zeros(len(pose), 3))
 
 
@@ -123,8 +121,9 @@ def test_the_loss_has_the_gradient_of_finite_differences(body: BodyModel):
 
 
 def test_spread_vertices_are_each_the_farthest_from_those_before(body: BodyModel):
-    points = spread_vertices(body, 15)
-    chosen = [int(name.removeprefix("vertex_")) for name in points.names]
+    chosen = body.spread_vertices(15).tolist()
+    rest = body.points(Bodies.rest(), spread_vertices(body, 15))
+    assert torch.allclose(rest.reshape(15, 3), body.vertices(Bodies.rest()).reshape(-1, 3)[chosen], atol=1e-6)
     assert len(set(chosen)) == 15
     places = body.v_template.numpy()
     for count in range(1, 15):
