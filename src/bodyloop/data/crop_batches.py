@@ -20,7 +20,7 @@ from bodyloop.data.batch import Batch
 from bodyloop.data.crops import FLAGS, Crops
 from bodyloop.data.labels import Labels
 from bodyloop.data.mixture import Draw
-from bodyloop.data.part_maps import UNKNOWN, PartMap
+from bodyloop.data.part_maps import UNKNOWN, PartMap, merges_into
 from bodyloop.data.record import Record
 from bodyloop.errors import InputError
 from bodyloop.geometry import Camera
@@ -336,11 +336,12 @@ class CropBatches:
         changes.cover(out, changes.color)
         return out
 
-    def _parts(self, rows: np.ndarray, name: str, size: int, changes: Changes) -> Tensor:
+    def _parts(self, rows: np.ndarray, source: np.ndarray, name: str, size: int, changes: Changes) -> Tensor:
         """(B, size, size) labels of a partition."""
         from bodyloop.data.crop_kernels import sample_labels
 
-        tables = _part_tables(self.spec.partition, name)[changes.flip.astype(np.int64)]
+        of_source = np.stack([_part_tables(own.crops.spec.partition, name) for own in self.sources])
+        tables = of_source[source, changes.flip.astype(np.int64)]
         out = np.empty((len(rows), size, size), np.uint8)
         back = changes.back(size, self.spec.maps, self.spec.resolution)
         sample_labels(rows["parts"], back, tables, out)
@@ -357,7 +358,7 @@ class CropBatches:
         iuv, known = torch.from_numpy(out), _tensor(rows["has_iuv"])
         for number, own in enumerate(self.sources):
             flipped = torch.from_numpy((source == number) & changes.flip)
-            if own.mirror is None:
+            if own.mirror is None:  # of which nobody knows how its charts mirror
                 known &= ~flipped
             elif flipped.any():
                 part, uv = own.mirror(iuv[flipped, 0].long(), iuv[flipped, 1:].movedim(1, -1))
@@ -371,13 +372,20 @@ class CropBatches:
         wanted, parts, iuv, targets = self.wanted, None, None, None
         has_iuv = _tensor(rows["has_iuv"])
         if wanted.parts is not None:
-            parts = self._parts(rows, wanted.parts, changes.resolution, changes)
+            parts = self._parts(rows, source, wanted.parts, changes.resolution, changes)
         if wanted.targets is not None:
-            targets = self._parts(rows, wanted.targets, wanted.target_size, changes)
+            targets = self._parts(rows, source, wanted.targets, wanted.target_size, changes)
         if wanted.iuv:
             iuv, has_iuv = self._iuv(rows, source, changes)
-        batch = {"parts": parts, "iuv": iuv, "has_iuv": has_iuv}
-        return batch, targets, _tensor(rows["has_parts"] & kept["parts"])
+        has_parts = self._merging(wanted.parts)[source] & rows["has_parts"]
+        has_targets = self._merging(wanted.targets)[source] & rows["has_parts"] & kept["parts"]
+        batch = {"parts": parts, "iuv": iuv, "has_iuv": has_iuv, "has_parts": _tensor(has_parts)}
+        return batch, targets, _tensor(has_targets)
+
+    def _merging(self, name: str | None) -> np.ndarray:
+        """Which sources have maps of a partition."""
+        own = [source.crops.spec.partition for source in self.sources]
+        return np.array([name is not None and merges_into(partition, name) for partition in own])
 
     def _dense(self, rows: np.ndarray, keeps: np.ndarray, changes: Changes) -> dict[str, Tensor]:
         pixels = changes.forth(rows["dense_pixels"])
@@ -453,7 +461,9 @@ def _turns(angle: np.ndarray) -> np.ndarray:
 
 
 def _part_tables(own: str, name: str) -> np.ndarray:
-    """(2, 256) labels of a partition in a coarser one, as they are and of mirrored people."""
+    """(2, 256) labels of a partition in a coarser one, as they are and of mirrored people; all 0 if it is not."""
+    if not merges_into(own, name):
+        return np.zeros((2, 256), np.uint8)
     labels = np.zeros((1, 256), np.uint8)
     count = len(partition(own).parts)
     labels[0, : count + 1] = np.arange(count + 1)
