@@ -150,9 +150,11 @@ def train_network(
         tell,
         lambda done, wanted: progress("drawing crops", done, wanted),
     )
-    tools = _tools(job, body, tell, progress)
+    tools = make_tools(job, body, tell, progress)
     backbones: dict[str, str | Path] = {} if job.backbone is None else {recipe.inputs[0]: job.backbone}
     done = train(recipe, job.out, pantry, tools, machine, resume=job.resume, backbones=backbones)
+    if not done.leads:
+        return done, []
     files = [path for path in (done.best, done.last) if path.exists()]
     if done.best.exists():
         files.append(done.best.with_suffix(".md"))
@@ -172,7 +174,9 @@ def _surface(job: TrainingJob) -> Surface | None:
     return Surface(read_densepose_atlas(job.atlas), mirror)
 
 
-def _tools(job: TrainingJob, body: BodyModel, tell: Tell, progress: Progress) -> Tools:
+def make_tools(job: TrainingJob, body: BodyModel, tell: Tell, progress: Progress) -> Tools:
+    """What a run takes from rooms above."""
+
     def fit(evidence: Evidence, camera: Camera, start: str) -> Bodies:
         return fit_people(
             evidence, camera, body, starts=("lifter", "mean") if start == "lifter" else ("mean",)

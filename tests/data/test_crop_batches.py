@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from people_in_view import full_record
 
 from bodyloop.body import BodyModel, ChartMirror, get_skeleton
 from bodyloop.body.skeletons import UNION45
@@ -19,6 +18,7 @@ from bodyloop.data.mixture import Draw
 from bodyloop.data.record import Record
 from bodyloop.errors import InputError
 from bodyloop.geometry import Camera, CropTransform
+from made_up_people import full_record
 
 SIDE, STORED = 48, 96
 CAMERA = Camera(torch.tensor([420.0, 420.0]), torch.tensor([150.0, 110.0]), (320, 240))

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from people_in_view import full_record
 
 from bodyloop.body import BodyModel
 from bodyloop.data import crops as module
@@ -16,6 +15,7 @@ from bodyloop.data.crops import MANIFEST, Crops, CropSpec, Surface, draw_crops, 
 from bodyloop.data.mixture import RecordDataset
 from bodyloop.data.record import Record
 from bodyloop.errors import InputError
+from made_up_people import full_record
 
 SPEC = CropSpec("made", {"seeds": "0 and on"}, resolution=40, maps=20)
 

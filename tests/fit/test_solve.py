@@ -247,7 +247,9 @@ def test_the_compiled_solver_leaves_torch_its_threads(body: BodyModel):
         torch.set_num_threads(1)
         bodies, evidence = observed(body, 2)
         problem = FitProblem.build(body, evidence, CAMERA)
-        solve(body, problem, toy_mixture(), nudged(bodies, 0.1), (Stage(True, EnergyWeights(), 2),), "compiled")
+        solve(
+            body, problem, toy_mixture(), nudged(bodies, 0.1), (Stage(True, EnergyWeights(), 2),), "compiled"
+        )
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

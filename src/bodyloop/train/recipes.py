@@ -294,7 +294,7 @@ class _Sizes:
 
 
 SIZES: dict[Scale, _Sizes] = {
-    "smoke": _Sizes(16, 96, 4, 4, 8),
+    "smoke": _Sizes(8, 96, 4, 4, 4),
     "cpu": _Sizes(10_000, 160, 64, 4000, 200),
     "gpu": _Sizes(50_000, 320, 64, 0, 1000),
 }

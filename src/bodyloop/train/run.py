@@ -114,6 +114,7 @@ class Finished:
         errors: in mm by name, of the best.
         best_step: after which the best were saved.
         seconds: by what they went into, in this process.
+        leads: whether this process is the first of several.
     """
 
     best: Path
@@ -121,6 +122,7 @@ class Finished:
     errors: dict[str, float]
     best_step: int
     seconds: dict[str, float]
+    leads: bool = True
 
 
 def train(
@@ -156,7 +158,11 @@ def train(
     machine = machine or Machine()
     _check(recipe, machine)
     fabric = _fabric(machine, out)
-    _settle(recipe, out, resume)
+    if not fabric.is_global_zero:  # one process does the talking
+        tools = replace(tools, tell=lambda text: None, progress=lambda what, done, wanted: None)
+        pantry = replace(pantry, tell=tools.tell, progress=lambda done, wanted: None)
+    with fabric.rank_zero_first():
+        _settle(recipe, out, resume)
     run = _Run(recipe, out, pantry, tools, machine, fabric, backbones)
     return run.go(recipe.steps if until is None else min(until, recipe.steps))
 
@@ -251,7 +257,8 @@ class _Run:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model: nn.Module = self.network
         if fabric.world_size > 1:
-            self.model = nn.parallel.DistributedDataParallel(self.network, find_unused_parameters=True)
+            some_idle = isinstance(recipe.network, MultistageConfig)  # its maps, where they have no labels
+            self.model = nn.parallel.DistributedDataParallel(self.network, find_unused_parameters=some_idle)
         self.regressor = Regressor(self.network, self.body, recipe.mesh_points)
         chosen = recipe.optimiser
         kind = torch.optim.AdamW if chosen.decay else torch.optim.Adam
@@ -447,7 +454,12 @@ class _Run:
         if finished and self.fabric.is_global_zero:
             save_estimator(self.network, self.out / LAST)
         return Finished(
-            self.out / BEST, self.out / LAST, self.errors, self.best_step, dict(self.clock.seconds)
+            self.out / BEST,
+            self.out / LAST,
+            self.errors,
+            self.best_step,
+            dict(self.clock.seconds),
+            bool(self.fabric.is_global_zero),
         )
 
     def _do(self, lesson: Lesson, phase: Phase, loop: Loop | None) -> dict[str, float]:
