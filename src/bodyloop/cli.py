@@ -251,8 +251,89 @@ class Synth:
         return run_synthesis(SynthJob(**vars(self)))
 
 
-Command = Fit | Demo | Prior | Synth | Reproduce
-COMMANDS: dict[str, Any] = {"fit": Fit, "demo": Demo, "prior": Prior, "synth": Synth, "reproduce": Reproduce}
+@dataclass(frozen=True)
+class Train:
+    """Train a regression network by a recipe.
+
+    The folder gets the best weights with their model card, the last ones, a log, pictures, and the state that
+    --resume goes on from, also after a kill. Crops are drawn once and shared by all runs.
+    """
+
+    recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
+    """rong, rong-iuv, rong-parts, rong-image-iuv, rong-image-parts, spin, spin-static, spin-unpaired, hmr,
+    hmr-unpaired, zanfir, everything; or a recipe.json."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder of this run."""
+    scale: Literal["smoke", "cpu", "gpu"] = "cpu"
+    """smoke: seconds, to see that all works. cpu: small networks. gpu: the paper's sizes."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")] = ()
+    """Changes of the recipe by dotted names, e.g. phases.0.steps=2000 optimiser.batch=32."""
+    crops: _Cache = None
+    """For the crops of all runs; 'crops' beside the run's folder if not given."""
+    mocap: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them: synthetic people take their poses from there."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl, for data sets with its labels."""
+    atlas: Annotated[Path | None, _File] = None
+    """DensePose's UV_Processed.mat, for dense labels with SMPL's own --body."""
+    mirror: Annotated[Path | None, _File] = None
+    """DensePose's UV_symmetry_transforms.mat, with --atlas."""
+    backbone: Annotated[str | None, tyro.conf.arg(metavar="FILE|hub", help_behavior_hint="")] = None
+    """Trained weights of the backbone, or hub to download those that its makers published."""
+    resume: bool = False
+    """Go on with the run in the folder."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """What to run on."""
+    devices: int = 1
+    """How many of them in each machine."""
+    nodes: int = 1
+    """Machines."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Of the network."""
+    channels_last: bool = False
+    """Memory layout that is faster with bf16-mixed."""
+    log: Literal["csv", "tensorboard"] = "csv"
+    """tensorboard writes its files besides."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Processes that make batches, for each device."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.terminal import run_training
+        from bodyloop.train_jobs import TrainingJob
+
+        return run_training(TrainingJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a trained network for whoever runs it without bodyloop."""
+
+    weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
+    """Of bodyloop train (safetensors)."""
+    onnx: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """ONNX file to write."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.terminal import run_export
+        from bodyloop.train_jobs import ExportJob
+
+        return run_export(ExportJob(**vars(self)))
+
+
+Command = Fit | Demo | Prior | Synth | Train | Export | Reproduce
+COMMANDS: dict[str, Any] = {
+    "fit": Fit,
+    "demo": Demo,
+    "prior": Prior,
+    "synth": Synth,
+    "train": Train,
+    "export": Export,
+    "reproduce": Reproduce,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -278,7 +359,7 @@ def main(arguments: list[str] | None = None) -> int:
         except SystemExit as stop:  # tyro has said why, or has shown the help
             return stop.code if isinstance(stop.code, int) else 2
         except KeyboardInterrupt:
-            again = "fit --resume, prior train and synth go on from there"
+            again = "fit --resume, train --resume, prior train and synth go on from there"
             print(f"bodyloop: stopped; what was written stays, {again}", file=sys.stderr)
             return 130
 

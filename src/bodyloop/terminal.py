@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
     from bodyloop.synth_jobs import SynthJob
+    from bodyloop.train_jobs import ExportJob, TrainingJob
 
 MOST_FILES = 5
 """Shards that are named; of more, only their number."""
@@ -206,6 +207,47 @@ def run_synthesis(job: "SynthJob") -> int:
     _print_files(files[:MOST_FILES])
     if len(files) > MOST_FILES:
         print(f"  and {len(files) - MOST_FILES:,} more")
+    return 0
+
+
+def run_training(job: "TrainingJob") -> int:
+    """Train a network with a progress bar, then print where the files are."""
+    from bodyloop.train_jobs import train_network
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        began = time.time()
+
+        def tell(text: str) -> None:
+            console.print(f"[{time.time() - began:5.0f} s] {printable(text)}")
+
+        done, files = train_network(
+            job,
+            tell,
+            lambda what, done, wanted: bar.update(task, completed=done, total=wanted, description=what),
+        )
+    if done.errors:
+        errors = ", ".join(
+            f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items()
+        )
+        console.print(f"best after step {done.best_step:,}: {errors}")
+    _print_files(files)
+    return 0
+
+
+def run_export(job: "ExportJob") -> int:
+    """Write a network as ONNX, then print where it is."""
+    from bodyloop.train_jobs import export_network
+
+    _print_files([export_network(job)])
     return 0
 
 
