@@ -19,14 +19,8 @@ _MapFile = tyro.conf.arg(metavar="FILE|FOLDER", help_behavior_hint="")
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Fit bodies to the people in photos.
-
-    Each photo gets a folder of its own in the output folder: overlay.png, side.png, body.npz (SMPL
-    parameters, camera, scores) and body.glb.
-
-    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
-    """
+class _Photos:
+    """What commands on photos share."""
 
     inputs: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...", help_behavior_hint="")
@@ -39,23 +33,17 @@ class Fit:
     boxes: Annotated[Path | None, _File] = None
     """Boxes to look for people in: JSON or CSV of x, y, w, h."""
     iuv: Annotated[Path | None, _MapFile] = None
-    """DensePose's IUV map of the photo, or a folder of them: dense keypoints."""
+    """DensePose's IUV map of the photo, or a folder of them: dense keypoints for fits, a picture for networks."""
     parts: Annotated[Path | None, _MapFile] = None
-    """Map of body parts (label PNG or IUV map), or a folder of them: parts are aligned."""
+    """Map of body parts (label PNG or IUV map), or a folder of them: aligned by fits, a picture for networks."""
     part_labels: Literal["densepose", "smpl", "lsp"] = "densepose"
     """What the labels of --parts mean: DensePose's 14 parts, SMPL's 24, or LSP's 6."""
     atlas: Annotated[Path | None, _File] = None
-    """DensePose's UV_Processed.mat, for --iuv with SMPL's own --body."""
+    """DensePose's UV_Processed.mat, for fits to --iuv with SMPL's own --body."""
     focal: Annotated[float | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="")] = None
     """Focal length in pixels. Without it: from EXIF, else the image diagonal."""
     body: Annotated[Path | None, _File] = None
-    """SMPL .npz or .pkl to fit instead of the built-in body."""
-    detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
-    """Keypoint detector."""
-    starts: tuple[Literal["lifter", "mean"], ...] = ("lifter", "mean")
-    """Where fits start from; the best of each person wins."""
-    prior: Literal["gmm", "flow"] = "gmm"
-    """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
+    """SMPL .npz or .pkl instead of the built-in body."""
     formats: tuple[Literal["npz", "glb", "obj", "ply"], ...] = ("npz", "glb")
     """Result files."""
     pictures: bool = True
@@ -63,12 +51,57 @@ class Fit:
     resume: bool = False
     """Skip photos whose results are there already."""
 
+
+@dataclass(frozen=True)
+class Fit(_Photos):
+    """Fit bodies to the people in photos.
+
+    Each photo gets a folder of its own in the output folder: overlay.png, side.png, body.npz (SMPL
+    parameters, camera, scores) and body.glb.
+
+    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
+    """
+
+    detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
+    """Keypoint detector."""
+    starts: tuple[Literal["lifter", "mean"], ...] = ("lifter", "mean")
+    """Where fits start from; the best of each person wins."""
+    prior: Literal["gmm", "flow"] = "gmm"
+    """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
+
     def run(self) -> int:
         """Do it."""
         from bodyloop.photos import PhotoJob
         from bodyloop.terminal import run_photo_job
 
         return run_photo_job(PhotoJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class Infer(_Photos):
+    """Recover the people in photos by a trained network.
+
+    Writes the same files as fit. Keypoints, where there are any, do not enter the network: they tell how well its
+    answer fits, and --refine fits on to them.
+
+    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
+    """
+
+    detector: Literal["mediapipe", "rtmlib", "none"] = "mediapipe"
+    """Finds people and keypoints; none: the boxes of --boxes are all that is known."""
+    weights: Annotated[Path | None, _File] = None
+    """The network's weights (.safetensors). Needed until a trained network ships."""
+    refine: bool = False
+    """Fit each person from the network's answer, and keep what has the lower energy."""
+    device: Annotated[str, tyro.conf.arg(metavar="NAME")] = "cpu"
+    """Where network and fits run: cpu, cuda, cuda:1 ..."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.inference import InferJob
+        from bodyloop.terminal import run_inference
+
+        return run_inference(InferJob(**vars(self)))
 
 
 @dataclass(frozen=True)
@@ -251,8 +284,15 @@ class Synth:
         return run_synthesis(SynthJob(**vars(self)))
 
 
-Command = Fit | Demo | Prior | Synth | Reproduce
-COMMANDS: dict[str, Any] = {"fit": Fit, "demo": Demo, "prior": Prior, "synth": Synth, "reproduce": Reproduce}
+Command = Fit | Infer | Demo | Prior | Synth | Reproduce
+COMMANDS: dict[str, Any] = {
+    "fit": Fit,
+    "infer": Infer,
+    "demo": Demo,
+    "prior": Prior,
+    "synth": Synth,
+    "reproduce": Reproduce,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -278,7 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
         except SystemExit as stop:  # tyro has said why, or has shown the help
             return stop.code if isinstance(stop.code, int) else 2
         except KeyboardInterrupt:
-            again = "fit --resume, prior train and synth go on from there"
+            again = "fit and infer --resume, prior train and synth go on from there"
             print(f"bodyloop: stopped; what was written stays, {again}", file=sys.stderr)
             return 130
 
