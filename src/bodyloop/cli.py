@@ -15,6 +15,7 @@ from bodyloop import __version__
 from bodyloop.errors import InputError
 
 _File = tyro.conf.arg(metavar="FILE", help_behavior_hint="")
+_Folder = tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")
 _MapFile = tyro.conf.arg(metavar="FILE|FOLDER", help_behavior_hint="")
 
 
@@ -284,10 +285,78 @@ class Synth:
         return run_synthesis(SynthJob(**vars(self)))
 
 
-Command = Fit | Infer | Demo | Prior | Synth | Reproduce
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure how well people are recovered, against a data set's truth or on synthetic people.
+
+    Give one of --weights, --bodies and --method, and one of --data (with --protocol) and --synthetic. Writes
+    scores.json, scores.csv and report.html; a stopped run goes on where it was when called again.
+
+    Exit status: 0 all went well, 1 some people are left out (the notes say why), 2 nothing could be done.
+    """
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder for the results."""
+    weights: Annotated[Path | None, _File] = None
+    """A network's weights (.safetensors)."""
+    bodies: Annotated[Path | None, _Folder] = None
+    """Results of fit or infer: their body.npz files."""
+    method: Annotated[Literal["fit"] | None, tyro.conf.arg(metavar="fit", help_behavior_hint="")] = None
+    """fit: fits to the records' 2D keypoints."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="[FORMAT:]PATH", help_behavior_hint="")] = None
+    """Data set; the format is told by the content if it is not named (docs/formats.md)."""
+    protocol: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """h36m-p1, h36m-p2, 3dpw, mpi-inf-3dhp, lsp-segmentation, up-3d or coco-densepose."""
+    images: Annotated[Path | None, _Folder] = None
+    """That the data set's image names are relative to."""
+    masks: Annotated[Path | None, _Folder] = None
+    """That the names of its masks are relative to."""
+    annotations: Annotated[Path | None, _MapFile] = None
+    """What goes with the labels: COCO's annotations for NeuralAnnot's."""
+    split: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """Of the data set, or of synthetic people: train, validation or test (if not given)."""
+    synthetic: Annotated[
+        Literal["studio", "wild", "bridge"] | None, tyro.conf.arg(metavar="DOMAIN", help_behavior_hint="")
+    ] = None
+    """Synthetic people: studio, wild or bridge."""
+    mocap: Annotated[Path | None, _Folder] = None
+    """Motion capture for synthetic people (cmu/bvh, cmu/npz_deepmimic). Without it, poses of the flow that ships."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    against: Literal["body", "image"] = "body"
+    """What drawn bodies are compared with: the true body alone, or what the picture shows of it."""
+    seed: int = 0
+    """Of synthetic people."""
+    count: Annotated[int | None, tyro.conf.arg(aliases=["-n"], metavar="N", help_behavior_hint="")] = None
+    """People, spread evenly over the data set; all of it, or 1000 synthetic people, if not given."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl of the recovered bodies instead of the built-in body."""
+    female: Annotated[Path | None, _File] = None
+    """SMPL file of true female bodies (3DPW)."""
+    male: Annotated[Path | None, _File] = None
+    """SMPL file of true male bodies (3DPW)."""
+    regressor: Annotated[Path | None, _File] = None
+    """J_regressor_h36m.npy: joints of the protocol from SMPL's mesh."""
+    atlas: Annotated[Path | None, _File] = None
+    """DensePose's UV_Processed.mat (coco-densepose)."""
+    device: Annotated[str, tyro.conf.arg(metavar="NAME")] = "cpu"
+    """Where networks and fits run: cpu, cuda, cuda:1 ..."""
+    workers: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Processes that read and crop images, or draw synthetic people."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.evaluate_jobs import EvaluateJob
+        from bodyloop.terminal import run_evaluation
+
+        return run_evaluation(EvaluateJob(**vars(self)))
+
+
+Command = Fit | Infer | Evaluate | Demo | Prior | Synth | Reproduce
 COMMANDS: dict[str, Any] = {
     "fit": Fit,
     "infer": Infer,
+    "evaluate": Evaluate,
     "demo": Demo,
     "prior": Prior,
     "synth": Synth,
@@ -318,7 +387,7 @@ def main(arguments: list[str] | None = None) -> int:
         except SystemExit as stop:  # tyro has said why, or has shown the help
             return stop.code if isinstance(stop.code, int) else 2
         except KeyboardInterrupt:
-            again = "fit and infer --resume, prior train and synth go on from there"
+            again = "fit and infer --resume, prior train, synth and evaluate go on from there"
             print(f"bodyloop: stopped; what was written stays, {again}", file=sys.stderr)
             return 130
 

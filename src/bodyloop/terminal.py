@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bodyloop.evaluate.claims import Claim
     from bodyloop.evaluate.scores import Scores
     from bodyloop.evaluate.tables import Table as PaperTable
+    from bodyloop.evaluate_jobs import EvaluateJob
     from bodyloop.fit import Fits
     from bodyloop.inference import InferJob
     from bodyloop.prior_jobs import SampleJob, TrainJob
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 MOST_FILES = 5
 """Shards that are named; of more, only their number."""
+COMPILING = "first run: compiling the solver for this machine, about half a minute ..."
 MOST_ROWS = 40
 """People in the table; of more, only those who are not to be trusted are listed."""
 
@@ -74,7 +76,7 @@ def _run_on_photos(work: Callable[[Callable[[int, int, str], None]], Summary]) -
             if not waiting_told and (": fitting " in text or ": refining " in text):
                 waiting_told = True
                 if must_compile():
-                    console.print("first run: compiling the solver for this machine, about half a minute ...")
+                    console.print(COMPILING)
 
         summary = work(tell)
     print_summary(summary, Console(markup=False, highlight=False, emoji=False))
@@ -242,6 +244,44 @@ def run_synthesis(job: "SynthJob") -> int:
     if len(files) > MOST_FILES:
         print(f"  and {len(files) - MOST_FILES:,} more")
     return 0
+
+
+def run_evaluation(job: "EvaluateJob") -> int:
+    """Measure recovered bodies with a progress bar, then print the table and where the files are.
+
+    Returns 1 if some people were left out.
+    """
+    from bodyloop.evaluate_jobs import evaluate
+    from bodyloop.fit.first_use import must_compile
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        began, before, made = 0.0, 0, 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal began, before, made
+            if not began:
+                began, before = time.time(), done
+            made = done - before
+            rate = made / max(time.time() - began, 1e-3)
+            bar.update(task, completed=done, total=total, description=f"{rate:.1f} people a second")
+
+        if job.method == "fit" and must_compile():
+            console.print(COMPILING)
+        done = evaluate(job, lambda text: console.print(printable(text)), progress)
+    if before:
+        console.print(f"{before:,} people were done already")
+    print_scores(done.scores, Console(markup=False, highlight=False, emoji=False))
+    _print_files(done.files)
+    return 1 if done.left_out else 0
 
 
 def run_reproduction(job: "ReproduceJob") -> int:
