@@ -12,7 +12,8 @@ ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
-    "surface_maps", "photos", "prior_jobs", "synth_jobs", "train_jobs", "reproduce", "terminal", "cli",
+    "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
+    "evaluate_jobs", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
@@ -80,6 +81,8 @@ def test_no_drawer_for_odds_and_ends():
         "import bodyloop; dir(bodyloop)",
         "from bodyloop.cli import main; assert main(['--help']) == 0",
         "from bodyloop.cli import main; assert main(['fit', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['infer', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['evaluate', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'train', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'sample', '--help']) == 0",
