@@ -201,7 +201,7 @@ def test_curves_and_pictures_are_written_too(measured, tmp_path: Path, monkeypat
     )
     monkeypatch.setitem(reproduce.TABLES, "zanfir-table1", measurement)
     assert call("-o", tmp_path) == 0
-    assert (np.asarray(Image.open(tmp_path / "zanfir-table1-pictures.png")) == 7).all()
+    assert (np.asarray(Image.open(tmp_path / "zanfir-table1-pictures.jpg")) == 7).all()
     assert Image.open(tmp_path / "zanfir-table1-curves.png").width > 300
     stored = json.loads((tmp_path / "zanfir-table1.json").read_text())
     assert stored["run"]["count"] == 5

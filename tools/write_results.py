@@ -155,7 +155,7 @@ def plain_page(title: str, note: str) -> Callable[[dict[str, Any]], list[str]]:
 def take_table(file: Path) -> tuple[str, dict[str, Any]]:
     """Name and section of a table that `bodyloop reproduce` wrote; its plots go to docs/img."""
     found = json.loads(file.read_text())
-    for plot in file.parent.glob(f"{file.stem}*.png"):
+    for plot in (p for p in file.parent.glob(f"{file.stem}*") if p.suffix in (".png", ".jpg")):
         shutil.copyfile(plot, ROOT / "docs" / "img" / plot.name)
     section = {
         "command": found["run"]["command"],
@@ -167,7 +167,7 @@ def take_table(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def paper_page(name: str, plots: tuple[tuple[str, str], ...]) -> Callable[[dict[str, Any]], list[str]]:
-    """A table that `bodyloop reproduce` measured, the paper's figures beside ours, with plots: what, and file."""
+    """A table that `bodyloop reproduce` measured, the paper beside ours; plots: what, and the end of the file name."""
 
     def page(section: dict[str, Any]) -> list[str]:
         found = Table.from_json(section["result"])
@@ -188,7 +188,7 @@ def paper_page(name: str, plots: tuple[tuple[str, str], ...]) -> Callable[[dict[
             *(f"- {note}" for note in found.notes),
             "",
             "The findings, judged by these figures, are in [claims.md](claims.md).",
-            *(line for what, end in plots for line in ("", f"![{what}](img/{name}{end}.png)")),
+            *(line for what, end in plots for line in ("", f"![{what}](img/{name}{end})")),
         ]
 
     return page
@@ -269,8 +269,8 @@ def networks_page(section: dict[str, Any]) -> list[str]:
 
 PAGES = {
     "heldout": heldout_page,
-    "zanfir-table1": paper_page("zanfir-table1", (("the paper's errors and ours", ""),)),
-    "dense-fits": paper_page("dense-fits", (("noise and density", "-curves"), ("fits", "-pictures"))),
+    "zanfir-table1": paper_page("zanfir-table1", (("the paper's errors and ours", ".png"),)),
+    "dense-fits": paper_page("dense-fits", (("noise and density", "-curves.png"), ("fits", "-pictures.jpg"))),
     "surface": surface_page,
     "weights": weights_page,
     "photos": photos_page,

@@ -170,7 +170,7 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
         save_line_plot(files[-1], table)
     if (draw := TABLES[job.table].draw) is not None:
         tell("drawing pictures")
-        files.append(job.out / f"{job.table}-pictures.png")
+        files.append(job.out / f"{job.table}-pictures.jpg")
         save_picture(files[-1], draw(job, tell))
     if job.docs is not None:
         Ledger.read(job.docs).record(claims)  # read anew: another run may have recorded meanwhile
