@@ -12,10 +12,12 @@ ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
-    "surface_maps", "photos", "prior_jobs", "synth_jobs", "reproduce", "terminal", "cli",
+    "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
+    "evaluate_jobs", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
+    "lightning",
 )  # fmt: skip
 """What only commands that need it may load."""
 
@@ -79,10 +81,14 @@ def test_no_drawer_for_odds_and_ends():
         "import bodyloop; dir(bodyloop)",
         "from bodyloop.cli import main; assert main(['--help']) == 0",
         "from bodyloop.cli import main; assert main(['fit', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['infer', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['evaluate', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'train', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'sample', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['synth', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['train', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['export', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['reproduce', '--help']) == 0",
     ],
 )
@@ -90,6 +96,13 @@ def test_light_imports_stay_light(code: str):
     check = f"{code}\nimport sys\nprint('heavy:', [m for m in {HEAVY} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_fitting_loads_no_training():
+    check = "import sys, bodyloop.photos, bodyloop.fit, bodyloop.annotate\nprint([m for m in sys.modules if m in ("
+    check += "'lightning', 'bodyloop.train')])"
+    run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def test_every_public_name_is_there():

@@ -15,18 +15,13 @@ from bodyloop import __version__
 from bodyloop.errors import InputError
 
 _File = tyro.conf.arg(metavar="FILE", help_behavior_hint="")
+_Folder = tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")
 _MapFile = tyro.conf.arg(metavar="FILE|FOLDER", help_behavior_hint="")
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Fit bodies to the people in photos.
-
-    Each photo gets a folder of its own in the output folder: overlay.png, side.png, body.npz (SMPL
-    parameters, camera, scores) and body.glb.
-
-    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
-    """
+class _Photos:
+    """What commands on photos share."""
 
     inputs: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...", help_behavior_hint="")
@@ -39,23 +34,17 @@ class Fit:
     boxes: Annotated[Path | None, _File] = None
     """Boxes to look for people in: JSON or CSV of x, y, w, h."""
     iuv: Annotated[Path | None, _MapFile] = None
-    """DensePose's IUV map of the photo, or a folder of them: dense keypoints."""
+    """DensePose's IUV map of the photo, or a folder of them: dense keypoints for fits, a picture for networks."""
     parts: Annotated[Path | None, _MapFile] = None
-    """Map of body parts (label PNG or IUV map), or a folder of them: parts are aligned."""
+    """Map of body parts (label PNG or IUV map), or a folder of them: aligned by fits, a picture for networks."""
     part_labels: Literal["densepose", "smpl", "lsp"] = "densepose"
     """What the labels of --parts mean: DensePose's 14 parts, SMPL's 24, or LSP's 6."""
     atlas: Annotated[Path | None, _File] = None
-    """DensePose's UV_Processed.mat, for --iuv with SMPL's own --body."""
+    """DensePose's UV_Processed.mat, for fits to --iuv with SMPL's own --body."""
     focal: Annotated[float | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="")] = None
     """Focal length in pixels. Without it: from EXIF, else the image diagonal."""
     body: Annotated[Path | None, _File] = None
-    """SMPL .npz or .pkl to fit instead of the built-in body."""
-    detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
-    """Keypoint detector."""
-    starts: tuple[Literal["lifter", "mean"], ...] = ("lifter", "mean")
-    """Where fits start from; the best of each person wins."""
-    prior: Literal["gmm", "flow"] = "gmm"
-    """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
+    """SMPL .npz or .pkl instead of the built-in body."""
     formats: tuple[Literal["npz", "glb", "obj", "ply"], ...] = ("npz", "glb")
     """Result files."""
     pictures: bool = True
@@ -63,12 +52,57 @@ class Fit:
     resume: bool = False
     """Skip photos whose results are there already."""
 
+
+@dataclass(frozen=True)
+class Fit(_Photos):
+    """Fit bodies to the people in photos.
+
+    Each photo gets a folder of its own in the output folder: overlay.png, side.png, body.npz (SMPL
+    parameters, camera, scores) and body.glb.
+
+    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
+    """
+
+    detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
+    """Keypoint detector."""
+    starts: tuple[Literal["lifter", "mean"], ...] = ("lifter", "mean")
+    """Where fits start from; the best of each person wins."""
+    prior: Literal["gmm", "flow"] = "gmm"
+    """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
+
     def run(self) -> int:
         """Do it."""
         from bodyloop.photos import PhotoJob
         from bodyloop.terminal import run_photo_job
 
         return run_photo_job(PhotoJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class Infer(_Photos):
+    """Recover the people in photos by a trained network.
+
+    Writes the same files as fit. Keypoints, where there are any, do not enter the network: they tell how well its
+    answer fits, and --refine fits on to them.
+
+    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
+    """
+
+    detector: Literal["mediapipe", "rtmlib", "none"] = "mediapipe"
+    """Finds people and keypoints; none: the boxes of --boxes are all that is known."""
+    weights: Annotated[Path | None, _File] = None
+    """The network's weights (.safetensors). Needed until a trained network ships."""
+    refine: bool = False
+    """Fit each person from the network's answer, and keep what has the lower energy."""
+    device: Annotated[str, tyro.conf.arg(metavar="NAME")] = "cpu"
+    """Where network and fits run: cpu, cuda, cuda:1 ..."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.inference import InferJob
+        from bodyloop.terminal import run_inference
+
+        return run_inference(InferJob(**vars(self)))
 
 
 @dataclass(frozen=True)
@@ -251,8 +285,158 @@ class Synth:
         return run_synthesis(SynthJob(**vars(self)))
 
 
-Command = Fit | Demo | Prior | Synth | Reproduce
-COMMANDS: dict[str, Any] = {"fit": Fit, "demo": Demo, "prior": Prior, "synth": Synth, "reproduce": Reproduce}
+@dataclass(frozen=True)
+class Train:
+    """Train a regression network by a recipe.
+
+    The folder gets the best weights with their model card, the last ones, a log, pictures, and the state that
+    --resume goes on from, also after a kill. Crops are drawn once and shared by all runs.
+    """
+
+    recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
+    """rong, rong-iuv, rong-parts, rong-image-iuv, rong-image-parts, spin, spin-static, spin-unpaired, hmr,
+    hmr-unpaired, zanfir, everything; or a recipe.json."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder of this run."""
+    scale: Literal["smoke", "cpu", "gpu"] = "cpu"
+    """smoke: seconds, to see that all works. cpu: small networks. gpu: the paper's sizes."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")] = ()
+    """Changes of the recipe by dotted names, e.g. phases.0.steps=2000 optimiser.batch=32."""
+    crops: _Cache = None
+    """For the crops of all runs; 'crops' beside the run's folder if not given."""
+    mocap: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them: synthetic people take their poses from there."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl, for data sets with its labels."""
+    atlas: Annotated[Path | None, _File] = None
+    """DensePose's UV_Processed.mat, for dense labels with SMPL's own --body."""
+    mirror: Annotated[Path | None, _File] = None
+    """DensePose's UV_symmetry_transforms.mat, with --atlas."""
+    backbone: Annotated[str | None, tyro.conf.arg(metavar="FILE|hub", help_behavior_hint="")] = None
+    """Trained weights of the backbone, or hub to download those that its makers published."""
+    resume: bool = False
+    """Go on with the run in the folder."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """What to run on."""
+    devices: int = 1
+    """How many of them in each machine."""
+    nodes: int = 1
+    """Machines."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Of the network."""
+    channels_last: bool = False
+    """Memory layout that is faster with bf16-mixed."""
+    log: Literal["csv", "tensorboard"] = "csv"
+    """tensorboard writes its files besides."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Processes that make batches, for each device."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.terminal import run_training
+        from bodyloop.train_jobs import TrainingJob
+
+        return run_training(TrainingJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a trained network for whoever runs it without bodyloop."""
+
+    weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
+    """Of bodyloop train (safetensors)."""
+    onnx: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """ONNX file to write."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.terminal import run_export
+        from bodyloop.train_jobs import ExportJob
+
+        return run_export(ExportJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure how well people are recovered, against a data set's truth or on synthetic people.
+
+    Give one of --weights, --bodies and --method, and one of --data (with --protocol) and --synthetic. Writes
+    scores.json, scores.csv and report.html; a stopped run goes on where it was when called again.
+
+    Exit status: 0 all went well, 1 some people are left out (the notes say why), 2 nothing could be done.
+    """
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder for the results."""
+    weights: Annotated[Path | None, _File] = None
+    """A network's weights (.safetensors)."""
+    bodies: Annotated[Path | None, _Folder] = None
+    """Results of fit or infer: their body.npz files."""
+    method: Annotated[Literal["fit"] | None, tyro.conf.arg(metavar="fit", help_behavior_hint="")] = None
+    """fit: fits to the records' 2D keypoints."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="[FORMAT:]PATH", help_behavior_hint="")] = None
+    """Data set; the format is told by the content if it is not named (docs/formats.md)."""
+    protocol: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """h36m-p1, h36m-p2, 3dpw, mpi-inf-3dhp, lsp-segmentation, up-3d or coco-densepose."""
+    images: Annotated[Path | None, _Folder] = None
+    """That the data set's image names are relative to."""
+    masks: Annotated[Path | None, _Folder] = None
+    """That the names of its masks are relative to."""
+    annotations: Annotated[Path | None, _MapFile] = None
+    """What goes with the labels: COCO's annotations for NeuralAnnot's."""
+    split: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """Of the data set, or of synthetic people: train, validation or test (if not given)."""
+    synthetic: Annotated[
+        Literal["studio", "wild", "bridge"] | None, tyro.conf.arg(metavar="DOMAIN", help_behavior_hint="")
+    ] = None
+    """Synthetic people: studio, wild or bridge."""
+    mocap: Annotated[Path | None, _Folder] = None
+    """Motion capture for synthetic people (cmu/bvh, cmu/npz_deepmimic). Without it, poses of the flow that ships."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    against: Literal["body", "image"] = "body"
+    """What drawn bodies are compared with: the true body alone, or what the picture shows of it."""
+    seed: int = 0
+    """Of synthetic people."""
+    count: Annotated[int | None, tyro.conf.arg(aliases=["-n"], metavar="N", help_behavior_hint="")] = None
+    """People, spread evenly over the data set; all of it, or 1000 synthetic people, if not given."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl of the recovered bodies instead of the built-in body."""
+    female: Annotated[Path | None, _File] = None
+    """SMPL file of true female bodies (3DPW)."""
+    male: Annotated[Path | None, _File] = None
+    """SMPL file of true male bodies (3DPW)."""
+    regressor: Annotated[Path | None, _File] = None
+    """J_regressor_h36m.npy: joints of the protocol from SMPL's mesh."""
+    atlas: Annotated[Path | None, _File] = None
+    """DensePose's UV_Processed.mat (coco-densepose)."""
+    device: Annotated[str, tyro.conf.arg(metavar="NAME")] = "cpu"
+    """Where networks and fits run: cpu, cuda, cuda:1 ..."""
+    workers: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Processes that read and crop images, or draw synthetic people."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.evaluate_jobs import EvaluateJob
+        from bodyloop.terminal import run_evaluation
+
+        return run_evaluation(EvaluateJob(**vars(self)))
+
+
+Command = Fit | Infer | Evaluate | Demo | Prior | Synth | Train | Export | Reproduce
+COMMANDS: dict[str, Any] = {
+    "fit": Fit,
+    "infer": Infer,
+    "evaluate": Evaluate,
+    "demo": Demo,
+    "prior": Prior,
+    "synth": Synth,
+    "train": Train,
+    "export": Export,
+    "reproduce": Reproduce,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -278,7 +462,7 @@ def main(arguments: list[str] | None = None) -> int:
         except SystemExit as stop:  # tyro has said why, or has shown the help
             return stop.code if isinstance(stop.code, int) else 2
         except KeyboardInterrupt:
-            again = "fit --resume, prior train and synth go on from there"
+            again = "fit, infer and train --resume, prior train, synth and evaluate go on from there"
             print(f"bodyloop: stopped; what was written stays, {again}", file=sys.stderr)
             return 130
 

@@ -1,4 +1,7 @@
-"""Photos in, bodies out: what ``bodyloop fit`` does for each input, and what it tells about it."""
+"""Photos in, bodies out: what ``bodyloop fit`` does for each input, and what it tells about it.
+
+`work` goes through the photos of any such command, whose `Method` says what is done with the people in them.
+"""
 
 import math
 import time
@@ -9,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -20,7 +23,7 @@ from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.evidence.focal import choose_camera
 from bodyloop.evidence.keypoint_files import KeypointFile, read_keypoints
-from bodyloop.evidence.photos import Photo, find_photos, photo_sizes, read_photo
+from bodyloop.evidence.photos import MIN_SIDE, Photo, find_photos, photo_sizes, read_photo
 from bodyloop.fit import Fits
 from bodyloop.geometry import Camera
 from bodyloop.surface_maps import PartLabels, SurfaceMaps
@@ -35,23 +38,21 @@ Format = Literal["npz", "glb", "obj", "ply"]
 
 
 @dataclass(frozen=True)
-class PhotoJob:
-    """Fit bodies to the people in photos.
+class Job:
+    """What commands on photos share.
 
     Attributes:
         inputs: images, folders of images, or globs.
         out: folder for the results: one folder a photo with overlay.png, side.png, body.npz, body.glb.
         keypoints: 2D keypoints instead of the detector: COCO, OpenPose, MediaPipe or bodyloop JSON.
         boxes: boxes to detect people in: JSON or CSV of x, y, w, h.
-        iuv: IUV map of a photo, or a folder of them (`bodyloop.surface_maps`): dense keypoints for the fit.
-        parts: map of parts of a photo, or a folder of them: body parts are aligned.
+        iuv: IUV map of a photo, or a folder of them (`bodyloop.surface_maps`).
+        parts: map of parts of a photo, or a folder of them.
         part_labels: what the labels of `parts` mean: a name of `bodyloop.body.parts.PARTITIONS`.
         atlas: DensePose's UV_Processed.mat for `iuv` and a `body` of SMPL; the built-in body has its own.
         focal: focal length in pixels; from EXIF, else the image diagonal, if not given.
         body: SMPL .npz or .pkl instead of the built-in body.
-        detector: which keypoint detector to use.
-        starts: where fits start from; the best one of each person wins.
-        prior: of the pose, "gmm" or "flow"; see `fit_people`.
+        detector: which keypoint detector to use; "none" takes the boxes for all that is known.
         formats: of the result files.
         pictures: whether overlay and side view are drawn.
         resume: skip photos whose results are there already.
@@ -68,9 +69,7 @@ class PhotoJob:
     atlas: Path | None = None
     focal: float | None = None
     body: Path | None = None
-    detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
-    starts: tuple[StartName, ...] = ("lifter", "mean")
-    prior: PriorName = "gmm"
+    detector: Literal["mediapipe", "rtmlib", "none"] = "mediapipe"
     formats: tuple[Format, ...] = ("npz", "glb")
     pictures: bool = True
     resume: bool = False
@@ -82,6 +81,19 @@ class PhotoJob:
         return pictures + [f"body.{suffix}" for suffix in dict.fromkeys(self.formats)]
 
 
+@dataclass(frozen=True)
+class PhotoJob(Job):
+    """Fit bodies to the people in photos; dense keypoints of `iuv` and body parts of `parts` are met too.
+
+    Attributes:
+        starts: where fits start from; the best one of each person wins.
+        prior: of the pose, "gmm" or "flow"; see `fit_people`.
+    """
+
+    starts: tuple[StartName, ...] = ("lifter", "mean")
+    prior: PriorName = "gmm"
+
+
 @dataclass
 class PhotoResult:
     """What became of one photo.
@@ -90,6 +102,7 @@ class PhotoResult:
         path: the photo.
         folder: where its results are.
         fits: its people, unless it failed or was done before.
+        network: the same people as a network sees them, where fits went on from there.
         focal_px: the focal length that was used.
         focal_from: where that came from.
         notes: what the user should know although it did not fail.
@@ -100,6 +113,7 @@ class PhotoResult:
     path: Path
     folder: Path
     fits: Fits | None = None
+    network: Fits | None = None
     focal_px: float = 0.0
     focal_from: str = ""
     notes: list[str] = field(default_factory=list)
@@ -116,12 +130,14 @@ class Summary:
         failures: (input, reason), of photos and of inputs that led to none.
         notes: what the user should know of the job as a whole although nothing failed.
         seconds: wall-clock time.
+        done: what was done to people, for the last line.
     """
 
     results: list[PhotoResult] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    done: str = "fitted"
 
     def line(self) -> str:
         """One line for the end of a run."""
@@ -129,7 +145,7 @@ class Summary:
         people = sum(len(f) for f in done)
         doubtful = sum(int((~f.trusted).sum()) for f in done)
         skipped = sum(r.skipped for r in self.results)
-        parts = [f"{_count(len(done), 'photo')}, {_count(people, 'person', 'people')} fitted"]
+        parts = [f"{_count(len(done), 'photo')}, {_count(people, 'person', 'people')} {self.done}"]
         if doubtful:
             parts.append(f"{doubtful} not to be trusted")
         if skipped:
@@ -159,11 +175,56 @@ def _count(n: int, one: str, many: str = "") -> str:
     return f"{n} {one if n == 1 else many or one + 's'}"
 
 
+class Method(Protocol):
+    """What is done with the people of a photo."""
+
+    @property
+    def doing(self) -> str:
+        """In a word: "fitting"."""
+
+    @property
+    def done(self) -> str:
+        """In a word: "fitted"."""
+
+    @property
+    def boxes_suffice(self) -> bool:
+        """Whether people of whom no keypoint is seen, but a box is known, are served too."""
+
+    def __call__(self, photo: Photo, evidence: Evidence, camera: Camera, result: PhotoResult) -> Fits:
+        """The people's bodies; notes go into the result.
+
+        Raises:
+            InputError: if the photo cannot be worked on.
+        """
+
+    def load_ahead(self) -> None:
+        """Load what takes long, in a thread of its own, while the detector looks for people."""
+
+
 def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None = None) -> Summary:
+    """Fit bodies to the people in photos; arguments and errors as of `work`."""
+    if not job.starts:
+        raise InputError("--starts: expected lifter, mean or both, got none; leave it out for both")
+    if job.prior not in get_args(PriorName):
+        raise InputError(f"--prior: expected one of {', '.join(get_args(PriorName))}, got {job.prior!r}")
+
+    def method(body: BodyModel, photos: list[Path]) -> Method:
+        maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, body, photos)
+        return _Fitting(job, body, maps)
+
+    return work(job, method, progress)
+
+
+def work(
+    job: Job,
+    method_of: Callable[[BodyModel, list[Path]], Method],
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Summary:
     """Run a job: photo after photo, each written as soon as it is done, so that a failure costs only itself.
 
     Args:
         job: what to do.
+        method_of: what is done with people, made once the body and the photos are known.
         progress: called with (photos done, photos in all, what is being done now).
 
     Raises:
@@ -177,7 +238,8 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
     summary = Summary(failures=[(e.partition(": ")[0], e.partition(": ")[2] or e) for e in found.errors])
     if not found.paths:
         raise InputError("no photo to work on: " + ("; ".join(found.errors) or "name some, or a folder"))
-    maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, body, found.paths)
+    method = method_of(body, found.paths)
+    summary.done = method.done
     known = read_keypoints(job.keypoints, photo_sizes(found.paths)) if job.keypoints else None
     make_folder(job.out)
     if known:
@@ -187,22 +249,23 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
         result.skipped = job.resume and _is_done(result, job)
     total = len(summary.results)
     if not all(r.skipped for r in summary.results):
-        Thread(target=_load_ahead, args=(job, body), daemon=True).start()
+        Thread(target=_load_ahead, args=(job, method), daemon=True).start()
     source = None
     for done, result in enumerate(summary.results):
         if result.skipped:
             continue
         tell(done, total, f"{result.path.name}: looking for people")
-        source = source or _source_of_evidence(job, known)
+        source = source or _source_of_evidence(job, known, method.boxes_suffice)
         with _failure_into(result):
             photo = read_photo(result.path)
             if photo.note:
                 result.notes.append(photo.note)
-            evidence = _seen_people(source(photo), result)
-            tell(done, total, f"{result.path.name}: fitting {_count(len(evidence), 'person', 'people')}")
-            fits = _fit(photo, evidence, body, job, maps, result)
+            evidence = _seen_people(source(photo), result, method.boxes_suffice)
+            people = _count(len(evidence), "person", "people")
+            tell(done, total, f"{result.path.name}: {method.doing} {people}")
+            fits = method(photo, evidence, _camera(photo, job, result), result)
             tell(done, total, f"{result.path.name}: writing")
-            write_results(result.folder, photo, body, fits, job.formats, job.pictures)
+            write_results(result.folder, photo, body, fits, job.formats, job.pictures, result.network)
             result.fits = fits
         if result.failure:
             summary.failures.append((str(result.path), result.failure))
@@ -211,80 +274,122 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
     return summary
 
 
-def _load_ahead(job: PhotoJob, body: BodyModel) -> None:
+def _load_ahead(job: Job, method: Method) -> None:
     """Load the compiled solver and the mesh writer while the detector, which holds no lock, looks for people.
 
-    It shortens a single photo (`benchmarks/photo_time.py`). A solver that has yet to be compiled is left to the fit,
-    where the terminal says so. What fails here fails again where it is needed, and is told there.
+    It shortens a single photo (`benchmarks/photo_time.py`). What fails here fails again where it is needed, and is told
+    there.
     """
-    from bodyloop.annotate import fit_people
-    from bodyloop.fit.first_use import must_compile
-
     with suppress(Exception):
-        if not must_compile():
-            nobody = Evidence.from_keypoints(COCO17, torch.zeros(0, 17, 2), torch.zeros(0, 17))
-            fit_people(nobody, Camera.from_focal(1, 1, 1), body, starts=job.starts, prior=job.prior)
+        method.load_ahead()
         if "glb" in job.formats:
             import pygltflib  # noqa: F401
 
 
-def _check(job: PhotoJob) -> None:
+def _check(job: Job) -> None:
     """Refuse what would fail for every photo."""
     if job.focal is not None and not (math.isfinite(job.focal) and job.focal > 0):
         raise InputError(
             f"--focal: expected a positive number of pixels, got {job.focal:g}; leave it out if not known"
         )
-    if not job.starts:
-        raise InputError("--starts: expected lifter, mean or both, got none; leave it out for both")
-    if job.prior not in get_args(PriorName):
-        raise InputError(f"--prior: expected one of {', '.join(get_args(PriorName))}, got {job.prior!r}")
     if not job.files():
         raise InputError(
             "nothing to write: name one of --formats npz, glb, obj, ply, or leave the pictures on"
         )
+    if job.detector == "none" and job.boxes is None and job.keypoints is None:
+        raise InputError(
+            "--detector none: nothing says where people are; give --boxes or --keypoints, or a detector"
+        )
 
 
-def _fit(
-    photo: Photo,
-    evidence: Evidence,
-    body: BodyModel,
-    job: PhotoJob,
-    maps: SurfaceMaps,
-    result: PhotoResult,
-) -> Fits:
+@dataclass(frozen=True)
+class _Fitting:
+    """The method of ``bodyloop fit``."""
+
+    job: PhotoJob
+    body: BodyModel
+    maps: SurfaceMaps
+    doing: str = "fitting"
+    done: str = "fitted"
+    boxes_suffice: bool = False
+
+    def __call__(self, photo: Photo, evidence: Evidence, camera: Camera, result: PhotoResult) -> Fits:
+        from bodyloop.annotate import fit_people
+
+        surfaces, notes = self.maps.of(photo, evidence)
+        result.notes += notes
+        job = self.job
+        return fit_people(evidence, camera, self.body, starts=job.starts, prior=job.prior, surfaces=surfaces)
+
+    def load_ahead(self) -> None:
+        load_solver(self.body, self.job.starts, self.job.prior)
+
+
+def load_solver(body: BodyModel, starts: tuple[StartName, ...], prior: PriorName) -> None:
+    """Fit nobody, which loads the compiled solver. One that has yet to be compiled is left to the fit, where the
+    terminal says so.
+    """
     from bodyloop.annotate import fit_people
+    from bodyloop.fit.first_use import must_compile
 
+    if not must_compile():
+        nobody = Evidence.from_keypoints(COCO17, torch.zeros(0, 17, 2), torch.zeros(0, 17))
+        fit_people(nobody, Camera.from_focal(1, 1, 1), body, starts=starts, prior=prior)
+
+
+def _camera(photo: Photo, job: Job, result: PhotoResult) -> Camera:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         camera, result.focal_from = choose_camera(photo.size, photo.focal_px, job.focal)
     result.notes += [str(warning.message) for warning in caught]
     result.focal_px = float(camera.focal.reshape(-1)[0])
-    surfaces, notes = maps.of(photo, evidence)
-    result.notes += notes
-    return fit_people(evidence, camera, body, starts=job.starts, prior=job.prior, surfaces=surfaces)
+    return camera
 
 
-def _seen_people(evidence: Evidence, result: PhotoResult) -> Evidence:
-    """Without people of whom no keypoint is seen.
+def _seen_people(evidence: Evidence, result: PhotoResult, boxes_suffice: bool) -> Evidence:
+    """Without people of whom no keypoint is seen, or who have no box worth the name where boxes suffice.
 
     Raises:
         InputError: if nobody is left.
     """
-    seen = (evidence.confidence > 0).any(1)
-    if not seen.any():
-        raise InputError("nobody to fit: every keypoint has confidence 0 or no finite place")
-    if not seen.all():
+    if boxes_suffice:
+        side = (evidence.boxes[:, 2:] - evidence.boxes[:, :2]).amax(1)
+        there = evidence.boxes.isfinite().all(1) & (side >= MIN_SIDE)
+        nobody = f"nobody to crop: every box is smaller than {MIN_SIDE} pixels, or holds no finite numbers"
+        lacking = f"no box of {MIN_SIDE} pixels or more"
+    else:
+        there = (evidence.confidence > 0).any(1)
+        nobody = "nobody to fit: every keypoint has confidence 0 or no finite place"
+        lacking = "no keypoint seen"
+    if not there.any():
+        raise InputError(nobody)
+    if not there.all():
         missing = ", ".join(
-            label for label, is_seen in zip(evidence.labels, seen, strict=True) if not is_seen
+            label for label, is_there in zip(evidence.labels, there, strict=True) if not is_there
         )
-        result.notes.append(f"no keypoint seen of person {missing}, left out")
-    return evidence[seen]
+        result.notes.append(f"{lacking} of person {missing}, left out")
+    return evidence[there]
 
 
 def write_results(
-    folder: Path, photo: Photo, body: BodyModel, fits: Fits, formats: tuple[Format, ...], pictures: bool
+    folder: Path,
+    photo: Photo,
+    body: BodyModel,
+    fits: Fits,
+    formats: tuple[Format, ...],
+    pictures: bool,
+    network: Fits | None = None,
 ) -> None:
     """Write one photo's results; ``body.npz`` comes last, so that it marks a finished folder.
+
+    Args:
+        folder: made if it is not there.
+        photo: whose people they are.
+        body: their model.
+        fits: the people.
+        formats: of the files.
+        pictures: whether overlay and side view are drawn.
+        network: the same people as a network saw them, if the fits went on from there: its scores are written too.
 
     Raises:
         InputError: if something cannot be written.
@@ -306,6 +411,12 @@ def write_results(
         save_ply(folder / "body.ply", body, fits.bodies)
     if "npz" in formats:
         scores = scores_of(fits) | {"photo": np.array(str(photo.path.resolve()))}
+        if network is not None:
+            scores |= {
+                "network_energy": network.energy,
+                "network_error_px": network.error_px,
+                "network_error_box": network.error_box,
+            }
         save_npz(folder / "body.npz", fits.bodies, fits.camera, body.name, scores)
 
 
@@ -328,7 +439,7 @@ def scores_of(fits: Fits) -> "dict[str, np.ndarray | Tensor]":
     }
 
 
-def _is_done(result: PhotoResult, job: PhotoJob) -> bool:
+def _is_done(result: PhotoResult, job: Job) -> bool:
     """Whether all files of a photo are there, and are this photo's (another may have had its name)."""
     if not all((result.folder / name).exists() for name in job.files()):
         return False
@@ -341,8 +452,10 @@ def _is_done(result: PhotoResult, job: PhotoJob) -> bool:
         return False
 
 
-def _source_of_evidence(job: PhotoJob, known: KeypointFile | None) -> Callable[[Photo], Evidence]:
-    """How people are found in a photo: from the keypoint file, or by the detector."""
+def _source_of_evidence(
+    job: Job, known: KeypointFile | None, boxes_suffice: bool
+) -> Callable[[Photo], Evidence]:
+    """How people are found in a photo: from the keypoint file, by the detector, or from the boxes alone."""
     if known is not None:
 
         def from_file(photo: Photo) -> Evidence:
@@ -357,22 +470,38 @@ def _source_of_evidence(job: PhotoJob, known: KeypointFile | None) -> Callable[[
 
         return from_file
 
-    from bodyloop.detect import load_detector
     from bodyloop.evidence.box_files import read_boxes
 
     boxes = read_boxes(job.boxes) if job.boxes else None
+
+    def boxes_in(photo: Photo) -> "Tensor | None":
+        if boxes is None:
+            return None
+        inside = boxes.for_image(photo.path)
+        if inside is None:
+            raise InputError(
+                f"{job.boxes} has no boxes for it; the file speaks of {_some(list(boxes.boxes))}"
+            )
+        return inside
+
+    if job.detector == "none":
+
+        def from_boxes(photo: Photo) -> Evidence:
+            inside = boxes_in(photo)
+            assert inside is not None, "without a detector there are boxes"
+            unseen = torch.zeros(len(inside), len(COCO17), 3)
+            return Evidence.from_keypoints(COCO17, unseen[..., :2], unseen[..., 2], inside)
+
+        return from_boxes
+
+    from bodyloop.detect import load_detector
+
     detector = load_detector(job.detector)
 
     def from_detector(photo: Photo) -> Evidence:
-        inside = None
-        if boxes is not None:
-            inside = boxes.for_image(photo.path)
-            if inside is None:
-                raise InputError(
-                    f"{job.boxes} has no boxes for it; the file speaks of {_some(list(boxes.boxes))}"
-                )
+        inside = boxes_in(photo)
         evidence = detector(photo.pixels, inside).evidence
-        if not (evidence.confidence > 0).any():
+        if not (evidence.confidence > 0).any() and not (boxes_suffice and inside is not None):
             where = "its boxes; correct them" if boxes is not None else "it; give --boxes"
             raise InputError(f"nobody found in {where}, or give --keypoints, if somebody is there")
         return evidence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from bodyloop.errors import InputError
 from bodyloop.evidence.evidence import Evidence
-from bodyloop.evidence.iuv import read_iuv
-from bodyloop.evidence.part_map import read_parts
+from bodyloop.evidence.iuv import IuvMap, read_iuv
+from bodyloop.evidence.part_map import PartMap, read_parts
 from bodyloop.evidence.photos import Photo
 
 if TYPE_CHECKING:
@@ -46,10 +46,16 @@ class SurfaceMaps:
         parts: Path | None,
         part_labels: PartLabels,
         atlas: Path | None,
-        body: "BodyModel",
+        body: "BodyModel | None",
         photos: list[Path],
     ) -> "SurfaceMaps":
         """Check what can be checked before any photo is looked at.
+
+        Args:
+            iuv, parts, part_labels: as the attributes.
+            atlas: DensePose's UV_Processed.mat, or None for the built-in body's.
+            body: that will be fitted; None if maps are only read (`read`), which needs no atlas.
+            photos: whose maps they are.
 
         Raises:
             InputError: a map that is not there, one map for several photos, or no atlas for the body.
@@ -66,7 +72,25 @@ class SurfaceMaps:
                     f"{option} {path}: expected a folder with a map for each of the {len(photos)} photos, got one "
                     "file; give the folder, or a single photo"
                 )
-        return cls(iuv, parts, part_labels, None if iuv is None else _atlas(atlas, body))
+        return cls(iuv, parts, part_labels, None if iuv is None or body is None else _atlas(atlas, body))
+
+    def read(self, photo: Photo) -> tuple[IuvMap | None, PartMap | None]:
+        """A photo's IUV map and map of parts, as far as there are any.
+
+        Raises:
+            InputError: a map that is missing or cannot be used.
+        """
+        stem, iuv, parts = photo.path.stem, None, None
+        if self.iuv is not None:
+            file = _find(self.iuv, stem, IUV_NAMES, "--iuv")
+            name = file.stem.removesuffix("_IUV").removesuffix("_iuv")
+            indices = [
+                path for path in (file.with_name(n.format(name)) for n in INDICES_NAMES) if path.exists()
+            ]
+            iuv = read_iuv(file, indices[0] if indices else None, photo.size)
+        if self.parts is not None:
+            parts = read_parts(_find(self.parts, stem, PART_NAMES, "--parts"), self.part_labels, photo.size)
+        return iuv, parts
 
     def of(self, photo: Photo, evidence: Evidence) -> "tuple[list[Surface] | None, list[str]]":
         """What a photo's maps say of its people, and notes; None without maps.
@@ -78,17 +102,8 @@ class SurfaceMaps:
             return None, []
         from bodyloop.annotate import surfaces_of
 
-        stem, iuv, parts = photo.path.stem, None, None
-        if self.iuv is not None:
-            file = _find(self.iuv, stem, IUV_NAMES, "--iuv")
-            name = file.stem.removesuffix("_IUV").removesuffix("_iuv")
-            indices = [
-                path for path in (file.with_name(n.format(name)) for n in INDICES_NAMES) if path.exists()
-            ]
-            iuv = read_iuv(file, indices[0] if indices else None, photo.size)
-        if self.parts is not None:
-            parts = read_parts(_find(self.parts, stem, PART_NAMES, "--parts"), self.part_labels, photo.size)
-        return surfaces_of(evidence, iuv, parts, self.atlas, seed=zlib.crc32(stem.encode()))
+        iuv, parts = self.read(photo)
+        return surfaces_of(evidence, iuv, parts, self.atlas, seed=zlib.crc32(photo.path.stem.encode()))
 
 
 def _find(path: Path, stem: str, names: tuple[str, ...], option: str) -> Path:

@@ -1,5 +1,6 @@
 """What the commands print: progress, tables, summary."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -23,21 +24,39 @@ from bodyloop.photos import PhotoJob, Summary, fit_photos
 from bodyloop.writing import make_folder
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bodyloop.evaluate.claims import Claim
     from bodyloop.evaluate.scores import Scores
     from bodyloop.evaluate.tables import Table as PaperTable
+    from bodyloop.evaluate_jobs import EvaluateJob
+    from bodyloop.fit import Fits
+    from bodyloop.inference import InferJob
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
     from bodyloop.synth_jobs import SynthJob
+    from bodyloop.train_jobs import ExportJob, TrainingJob
 
 MOST_FILES = 5
 """Shards that are named; of more, only their number."""
+COMPILING = "first run: compiling the solver for this machine, about half a minute ..."
 MOST_ROWS = 40
 """People in the table; of more, only those who are not to be trusted are listed."""
 
 
 def run_photo_job(job: PhotoJob) -> int:
     """Run a job with a progress bar, then print its tables; returns the exit status."""
+    return _run_on_photos(lambda tell: fit_photos(job, tell))
+
+
+def run_inference(job: "InferJob") -> int:
+    """Recover people by a network with a progress bar, then print the tables; returns the exit status."""
+    from bodyloop.inference import infer_photos
+
+    return _run_on_photos(lambda tell: infer_photos(job, tell))
+
+
+def _run_on_photos(work: Callable[[Callable[[int, int, str], None]], Summary]) -> int:
     from bodyloop.fit.first_use import must_compile
 
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
@@ -55,12 +74,12 @@ def run_photo_job(job: PhotoJob) -> int:
         def tell(done: int, total: int, text: str) -> None:
             nonlocal waiting_told
             bar.update(task, completed=done, total=total, description=printable(text))
-            if not waiting_told and ": fitting " in text:
+            if not waiting_told and (": fitting " in text or ": refining " in text):
                 waiting_told = True
                 if must_compile():
-                    console.print("first run: compiling the solver for this machine, about half a minute ...")
+                    console.print(COMPILING)
 
-        summary = fit_photos(job, tell)
+        summary = work(tell)
     print_summary(summary, Console(markup=False, highlight=False, emoji=False))
     return 1 if summary.failures else 0
 
@@ -95,7 +114,9 @@ def _print_people(summary: Summary, console: Console) -> None:
         people = _table("people")
         people.add_column("photo", overflow="fold")
         people.add_column("person", overflow="fold")
-        for title in ("seen", "error px", "of box"):
+        refined = any(result.network is not None for result, _ in done)
+        before = ("network px", "energy", "network's") if refined else ()
+        for title in ("seen", "error px", "of box", *before):
             people.add_column(title, justify="right", no_wrap=True)
         people.add_column("start", overflow="fold")
         people.add_column("trust", no_wrap=True)
@@ -105,8 +126,9 @@ def _print_people(summary: Summary, console: Console) -> None:
                     printable(result.path.name),
                     printable(fits.evidence.labels[i]),
                     str(int(fits.seen[i])),
-                    f"{float(fits.error_px[i]):.1f}",
-                    f"{float(fits.error_box[i]):.1%}",
+                    _figure(fits.error_px[i], ".1f"),
+                    _figure(fits.error_box[i], ".1%"),
+                    *(_before(fits, result.network, i) if refined else ()),
                     fits.start[i],
                     "no" if doubts else "yes",
                 )
@@ -116,6 +138,22 @@ def _print_people(summary: Summary, console: Console) -> None:
             if doubts:
                 who = printable(f"{result.path.name}, person {label}")
                 console.print(f"not to be trusted: {who}: {'; '.join(doubts)}")
+
+
+def _before(fits: "Fits", network: "Fits | None", person: int) -> tuple[str, str, str]:
+    """The network's error, the energy of what was kept, and the network's energy."""
+    if network is None:
+        return "-", "-", "-"
+    return (
+        _figure(network.error_px[person], ".1f"),
+        _figure(fits.energy[person], ".0f"),
+        _figure(network.energy[person], ".0f"),
+    )
+
+
+def _figure(value: "Tensor", form: str) -> str:
+    """A number, "-" for NaN."""
+    return "-" if math.isnan(value) else format(float(value), form)
 
 
 def _table(title: str) -> Table:
@@ -207,6 +245,85 @@ def run_synthesis(job: "SynthJob") -> int:
     if len(files) > MOST_FILES:
         print(f"  and {len(files) - MOST_FILES:,} more")
     return 0
+
+
+def run_training(job: "TrainingJob") -> int:
+    """Train a network with a progress bar, then print where the files are."""
+    from bodyloop.train_jobs import train_network
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        began = time.time()
+
+        def tell(text: str) -> None:
+            console.print(f"[{time.time() - began:5.0f} s] {printable(text)}")
+
+        done, files = train_network(
+            job,
+            tell,
+            lambda what, done, wanted: bar.update(task, completed=done, total=wanted, description=what),
+        )
+    if done.errors:
+        errors = ", ".join(
+            f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items()
+        )
+        console.print(f"best after step {done.best_step:,}: {errors}")
+    _print_files(files)
+    return 0
+
+
+def run_export(job: "ExportJob") -> int:
+    """Write a network as ONNX, then print where it is."""
+    from bodyloop.train_jobs import export_network
+
+    _print_files([export_network(job)])
+    return 0
+
+
+def run_evaluation(job: "EvaluateJob") -> int:
+    """Measure recovered bodies with a progress bar, then print the table and where the files are.
+
+    Returns 1 if some people were left out.
+    """
+    from bodyloop.evaluate_jobs import evaluate
+    from bodyloop.fit.first_use import must_compile
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        began, before, made = 0.0, 0, 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal began, before, made
+            if not began:
+                began, before = time.time(), done
+            made = done - before
+            rate = made / max(time.time() - began, 1e-3)
+            bar.update(task, completed=done, total=total, description=f"{rate:.1f} people a second")
+
+        if job.method == "fit" and must_compile():
+            console.print(COMPILING)
+        done = evaluate(job, lambda text: console.print(printable(text)), progress)
+    if before:
+        console.print(f"{before:,} people were done already")
+    print_scores(done.scores, Console(markup=False, highlight=False, emoji=False))
+    _print_files(done.files)
+    return 1 if done.left_out else 0
 
 
 def run_reproduction(job: "ReproduceJob") -> int:

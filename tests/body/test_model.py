@@ -154,3 +154,22 @@ def test_a_turned_person_is_the_turned_mesh(body: BodyModel):
     model = body.to(torch.float64)
     turned = bodies.turned(turn, model.rest_pelvis(bodies.betas))
     assert torch.allclose(model.vertices(turned), model.vertices(bodies) @ turn.mT, atol=1e-9)
+
+
+@pytest.mark.parametrize("correctives", [False, True])
+def test_chosen_vertices_are_those_of_the_mesh(body: BodyModel, small: BodyModel, correctives: bool):
+    model = (small if correctives else body).to(torch.float64)
+    bodies = random_bodies(3)
+    mesh = model.vertices(bodies)
+    g = torch.Generator().manual_seed(0)
+    own = torch.randint(0, len(model.v_template), (3, 20), generator=g)
+    assert torch.allclose(model.chosen_vertices(bodies, own[0]), mesh[:, own[0]], atol=1e-12)
+    found = model.chosen_vertices(bodies, own)
+    assert torch.allclose(found, torch.stack([m[i] for m, i in zip(mesh, own, strict=True)]), atol=1e-12)
+    corners = model.faces[own % len(model.faces)]
+    weights = torch.rand(3, 20, 3, generator=g, dtype=torch.float64)
+    points = model.surface_points(bodies, corners, weights)
+    expected = torch.stack(
+        [(m[c] * w[..., None]).sum(1) for m, c, w in zip(mesh, corners, weights, strict=True)]
+    )
+    assert torch.allclose(points, expected, atol=1e-12)

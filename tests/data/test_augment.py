@@ -18,7 +18,7 @@ from bodyloop.errors import InputError
 from bodyloop.evidence import IuvMap, write_iuv
 from bodyloop.geometry import CropTransform
 from bodyloop.raster import iuv_map, part_map, rasterize
-from data.people_in_view import CAMERA, full_record
+from made_up_people import CAMERA, full_record
 
 SIDE = 128
 SPIN = AugmentConfig(resolution=SIDE, rotation_chance=1.0, shift=0.1)

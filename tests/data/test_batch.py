@@ -19,7 +19,7 @@ from bodyloop.data.part_maps import PartMap
 from bodyloop.data.record import Joints3D, Keypoints2D, Record, RecordSet
 from bodyloop.errors import InputError
 from bodyloop.geometry import default_focal
-from data.people_in_view import full_record
+from made_up_people import full_record
 from pretend_gpu import DEVICE, PretendedGpu
 
 SIDE = 64

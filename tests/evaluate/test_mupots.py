@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from bodyloop.body import BodyModel
+from bodyloop.body.skeletons import MPI17
 from bodyloop.errors import InputError
 from bodyloop.evaluate.evaluation import joint_source
 from bodyloop.evaluate.mupots import MupotsFrame, match_people, mupots_scores, with_true_bones
-from bodyloop.evaluate.protocols import MPI17, PROTOCOLS
+from bodyloop.evaluate.protocols import PROTOCOLS
 from bodyloop.geometry import Camera
 from made_up import random_bodies
 

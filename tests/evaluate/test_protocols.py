@@ -2,8 +2,8 @@
 
 import pytest
 
-from bodyloop.body.skeletons import H36M17, SPIN24
-from bodyloop.evaluate.protocols import J14, J17, MPI17, PROTOCOLS, get_protocol
+from bodyloop.body.skeletons import H36M17, MPI17, SPIN24
+from bodyloop.evaluate.protocols import J14, J17, PROTOCOLS, get_protocol
 from bodyloop.evaluate.scores import METRICS
 
 
@@ -38,6 +38,10 @@ def test_the_test_sets_17_joints_are_spins():
         ("images/S11_Walking.60457274_000005.jpg", set()),
         ("images/S9__ALL_1.60457274_000001.jpg", set()),
         ("images/S1_Walking.60457274_000001.jpg", set()),
+        ("images/s_09_act_02_subact_01_ca_01/s_09_act_02_subact_01_ca_01_000001.jpg", {"h36m-p1"}),
+        ("s_11_act_16_subact_02_ca_04/s_11_act_16_subact_02_ca_04_000066.jpg", {"h36m-p1", "h36m-p2"}),
+        ("s_11_act_16_subact_02_ca_04/s_11_act_16_subact_02_ca_04_000065.jpg", set()),
+        ("s_01_act_02_subact_01_ca_04/s_01_act_02_subact_01_ca_04_000001.jpg", set()),
         (
             "mpi_inf_3dhp_test_set/TS6/imageSequence/img_000001.jpg",
             {"mpi-inf-3dhp", "mupots-all", "mupots-matched"},

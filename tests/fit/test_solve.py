@@ -239,3 +239,17 @@ def test_wrong_number_of_starts(body: BodyModel):
     truth, evidence = observed(body, 3)
     with pytest.raises(ValueError, match="3 people need as many starts"):
         solve(body, FitProblem.build(body, evidence, CAMERA), toy_mixture(), truth[:2], STAGES)
+
+
+def test_the_compiled_solver_leaves_torch_its_threads(body: BodyModel):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        bodies, evidence = observed(body, 2)
+        problem = FitProblem.build(body, evidence, CAMERA)
+        solve(
+            body, problem, toy_mixture(), nudged(bodies, 0.1), (Stage(True, EnergyWeights(), 2),), "compiled"
+        )
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

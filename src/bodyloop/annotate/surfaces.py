@@ -46,7 +46,7 @@ def surfaces_of(
     notes: list[str] = []
     if iuv is not None and atlas is not None:
         generator = torch.Generator().manual_seed(seed)
-        for i, own in enumerate(_own_pixels(iuv.foreground, iuv.instance, evidence, iuv.image_to_map, notes)):
+        for i, own in enumerate(own_pixels(iuv.foreground, iuv.instance, evidence, iuv.image_to_map, notes)):
             mine = iuv.without(~own)
             if refine and own.any():
                 mine, removed = refine_iuv(mine, evidence[i : i + 1], mirrored_only=True, whole_limbs=True)
@@ -58,7 +58,7 @@ def surfaces_of(
                 surfaces[i] = Surface.from_dense(sample_dense(mine, generator), atlas)
     if parts is not None:
         instance = None if iuv is None or iuv.size != parts.size else iuv.instance
-        owned = _own_pixels(parts.labels > 0, instance, evidence, lambda pixels: pixels, notes)
+        owned = own_pixels(parts.labels > 0, instance, evidence, lambda pixels: pixels, notes)
         for i, own in enumerate(owned):
             if own.any():
                 labels, origin, scale = _thinned(np.where(own, parts.labels, 0))
@@ -66,16 +66,24 @@ def surfaces_of(
     return surfaces, notes
 
 
-def _own_pixels(
+def own_pixels(
     body: np.ndarray, instance: np.ndarray | None, evidence: Evidence, to_map: ToMap, notes: list[str]
 ) -> Sequence[np.ndarray]:
     """Which pixels (H, W) bool of a map are whose.
 
-    By the numbers of the people where they are known: each person's is the one on which most of their keypoints
-    lie. Otherwise a lone person has all pixels, and of several each has those that lie in their box alone.
+    By the numbers of the people where they are known, and keypoints of everybody: each person's is the one on which
+    most of their keypoints lie. Otherwise a lone person has all pixels, and of several each has those that lie in their
+    box alone.
+
+    Args:
+        body: (H, W) bool, pixels of the map that show anybody.
+        instance: (H, W) numbers of the people, if they are known.
+        evidence: the people, in image pixels.
+        to_map: image pixels to the map's.
+        notes: gets a line on what belongs to nobody, and on whom nothing is seen of.
     """
     height, width = body.shape
-    if instance is not None:
+    if instance is not None and bool((evidence.confidence > 0).any(1).all()):
         owned = _by_number(np.where(body, instance, -1), evidence, to_map)
     elif len(evidence) == 1:
         owned = [body]

@@ -153,6 +153,30 @@ class BodyModel:
         blended = (self.weights @ transforms.flatten(-2)).unflatten(-1, (3, 4))
         return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
 
+    def surface_points(self, bodies: Bodies, corners: Tensor, barycentric: Tensor) -> Tensor:
+        """Points of the surface (..., N, 3) in metres, others for each person; cost: the chain and 3 N vertices.
+
+        Args:
+            bodies: (...).
+            corners: (..., N, 3) int64 vertices of the triangles that the points lie in (`Atlas.locate`).
+            barycentric: (..., N, 3) their weights.
+        """
+        found = self.chosen_vertices(bodies, corners.flatten(-2)).unflatten(-2, (-1, 3))
+        return (found * barycentric[..., None]).sum(-2)
+
+    def chosen_vertices(self, bodies: Bodies, index: Tensor) -> Tensor:
+        """Vertices (..., N, 3) in metres, chosen for everybody (N,) or for each person (..., N); as `vertices` has
+        them, at the cost of the chain and N vertices.
+        """
+        frames, own = self.frames(bodies), index.ndim > 1
+        rest = self.v_template[index] + _summed(self.shapedirs[index], bodies.betas, own)
+        if self.posedirs is not None:
+            rest = rest + _summed(self.posedirs[index], self._feature(bodies), own)
+        shift = frames.positions - (frames.rotations @ frames.rest[..., None])[..., 0]
+        transforms = torch.cat([frames.rotations, shift[..., None]], -1)
+        blended = (self.weights[index] @ transforms.flatten(-2)).unflatten(-1, (3, 4))
+        return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+
     @staticmethod
     def _feature(bodies: Bodies) -> Tensor:
         """SMPL's pose feature (..., 207): R_1..R_23 minus identity, row-major."""
@@ -242,3 +266,8 @@ class BodyModel:
             names = tuple(n if self.has(n) else "pelvis" for n in skeleton.keypoints)
             self._keypoints[skeleton] = self.landmark_points(names), mask
         return self._keypoints[skeleton]
+
+
+def _summed(directions: Tensor, numbers: Tensor, own: bool) -> Tensor:
+    """Directions of N points, (N, 3, K) or each person's own (..., N, 3, K), times numbers (..., K): (..., N, 3)."""
+    return torch.einsum("...nck,...k->...nc" if own else "nck,...k->...nc", directions, numbers)

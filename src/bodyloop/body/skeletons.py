@@ -203,6 +203,16 @@ H36M17_MOON = Skeleton(
     H36M17.edges,
     "Human3.6M annotations of Moon et al. (pelvis, right leg, left leg, spine, head, left arm, right arm)",
 )
+MPI17 = Skeleton(
+    "mpi17",
+    _names(
+        """head_extra neck_extra right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist
+        right_hip_extra right_knee right_ankle left_hip_extra left_knee left_ankle pelvis_extra spine_extra
+        jaw_extra"""
+    ),
+    H36M17.edges,
+    "annotations of the test sets of MPI-INF-3DHP and MuPoTS; head_top and head as SPIN maps them",
+)
 _J24 = _names(
     """right_ankle right_knee right_hip_extra left_hip_extra left_knee left_ankle right_wrist
         right_elbow right_shoulder left_shoulder left_elbow left_wrist neck_extra headtop pelvis_extra
@@ -244,6 +254,7 @@ SKELETONS = {
         MPII16,
         H36M17,
         H36M17_MOON,
+        MPI17,
         SPIN24,
         SPIN49,
         SMPL24,

@@ -185,6 +185,7 @@ class Change:
             dense=None if record.dense is None else self.dense(record.dense, mirror),
             parts=None if source is None else self.parts(source),
             iuv=None if iuv is None else self.iuv(iuv, mirror),
+            silhouette=None,
         )
 
     def camera(self, camera: Camera) -> Camera:

@@ -161,6 +161,11 @@ class Batch:
         changed["camera"] = Camera(change(c.focal), change(c.center), c.size)
         return replace(self, **changed)
 
+    def __getitem__(self, rows: Tensor) -> "Batch":
+        """Some samples of a batch (B,), by their numbers (N,)."""
+        names = tuple(self.names[row] for row in rows.tolist())
+        return replace(self._each(lambda tensor: tensor[rows]), names=names)
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch on another device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))

@@ -86,6 +86,11 @@ def _table(fine: str, coarse: str) -> np.ndarray:
     return table
 
 
+UPI_PARTS = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg")
+"""What labels 1 to 6 mean in UPi-S1h's part segmentation of LSP: the order of ``six_region_groups`` in the data set's
+code (Lassner et al. 2017, ``up_tools/model.py``), which has the right side first."""
+
+
 class PartSource(Protocol):
     """Where a part map comes from; it is read when it is needed.
 
@@ -107,10 +112,17 @@ class PartSource(Protocol):
 
 @dataclass(frozen=True)
 class GreyPng:
-    """Labels as the grey levels of an image file: part 1, 2 ..., `UNKNOWN`; of a silhouette, all above 0."""
+    """Labels as the grey levels of an image file: part 1, 2 ..., `UNKNOWN`; of a silhouette, all above 0.
+
+    Attributes:
+        path: the file.
+        partition: of the map.
+        parts: what labels 1, 2 ... mean; the partition's parts in its own order if None.
+    """
 
     path: Path
     partition: str
+    parts: tuple[str, ...] | None = None
 
     def read(self) -> PartMap:
         """See `PartSource`."""
@@ -131,7 +143,15 @@ class GreyPng:
             )
         if self.partition == "person":
             return PartMap((pixels > 0).astype(np.uint8), "person")
-        return _checked(pixels.astype(np.uint8), self.partition, str(self.path))
+        found = _checked(pixels.astype(np.uint8), self.partition, str(self.path))
+        return found if self.parts is None else PartMap(self._own_order()[found.labels], self.partition)
+
+    def _own_order(self) -> np.ndarray:
+        """(256,) uint8: label of the partition for each of the file's."""
+        assert self.parts is not None, "asked only of files with an order of their own"
+        names, table = partition(self.partition).parts, np.arange(256, dtype=np.uint8)
+        table[1 : 1 + len(self.parts)] = [names.index(name) + 1 for name in self.parts]
+        return table
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,6 +108,8 @@ class Record:
         camera: of the image, if known.
         dense: points of the surface seen at pixels.
         parts: map of parts, or a silhouette.
+        silhouette: a second map, where a data set has a silhouette beside the parts, as LSP's annotators drew both.
+            Crops (`bodyloop.data.augment`) leave it out.
         iuv: map of surface coordinates, or its file (`bodyloop.evidence.read_iuv`).
     """
 
@@ -124,6 +126,7 @@ class Record:
     dense: DenseKeypoints | None = None
     parts: PartSource | None = None
     iuv: IuvMap | Path | None = None
+    silhouette: PartSource | None = None
 
     @property
     def has_smpl(self) -> bool:

@@ -8,14 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from bodyloop.body.parts import partition
+from bodyloop.data.part_maps import UNKNOWN, UPI_PARTS
 from bodyloop.errors import InputError
 from bodyloop.evaluate.evaluation import UNLABELLED
-
-FILE_PARTS = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg")
-"""Labels 1 to 6, after ``six_region_groups`` in the data set's code (`Protocol.unverified`)."""
-
-UNKNOWN = 255
-"""The files' label of pixels without a class (SPIN ``eval.py``)."""
 
 
 def read_silhouette(path: str | Path) -> Tensor:
@@ -27,7 +22,7 @@ def read_silhouette(path: str | Path) -> Tensor:
     return torch.from_numpy(_grey(path) > 0)
 
 
-def read_part_map(path: str | Path, parts: tuple[str, ...] = FILE_PARTS) -> Tensor:
+def read_part_map(path: str | Path, parts: tuple[str, ...] = UPI_PARTS) -> Tensor:
     """(H, W) int64 labels of the partition ``lsp``, -1 for the background, `UNLABELLED` for the files' 255.
 
     Args:

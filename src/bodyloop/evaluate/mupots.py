@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bodyloop.body.skeletons import MPI17
 from bodyloop.errors import InputError
 from bodyloop.evaluate.metrics import auc, joint_errors, pck
-from bodyloop.evaluate.protocols import J17, MPI17, Protocol
+from bodyloop.evaluate.protocols import J17, Protocol
 from bodyloop.evaluate.scores import Scores
 
 MATCHING = MPI17.keypoints[1:14]
@@ -36,7 +37,7 @@ _ORDER = ("spine_extra", "neck_extra", "head_extra", "jaw_extra", *MPI17.keypoin
 
 @dataclass(frozen=True, eq=False)
 class MupotsFrame:
-    """A frame with G annotated and P found people; joints are those of `bodyloop.evaluate.protocols.MPI17`.
+    """A frame with G annotated and P found people; joints are those of `bodyloop.body.skeletons.MPI17`.
 
     Attributes:
         sequence: "TS1" to "TS20".

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bodyloop.body.skeletons import H36M17, SMPL24, Skeleton
+from bodyloop.body.skeletons import H36M17, MPI17, SMPL24, Skeleton
 
 J14 = (
     "right_ankle", "right_knee", "right_hip_extra", "left_hip_extra", "left_knee", "left_ankle", "right_wrist",
@@ -19,17 +19,6 @@ is Human3.6M's."""
 
 J17 = (*J14, "pelvis_extra", "spine_extra", "jaw_extra")
 """SPIN's 17 joints of MPI-INF-3DHP (``constants.py``, J24_TO_J17)."""
-
-MPI17 = Skeleton(
-    "mpi17",
-    (
-        "head_extra", "neck_extra", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow",
-        "left_wrist", "right_hip_extra", "right_knee", "right_ankle", "left_hip_extra", "left_knee", "left_ankle",
-        "pelvis_extra", "spine_extra", "jaw_extra",
-    ),
-    H36M17.edges,
-    "annotations of the test sets of MPI-INF-3DHP and MuPoTS; head_top and head as SPIN maps them",
-)  # fmt: skip
 
 ROOT = "pelvis_extra"
 """The regressed pelvis, which found and true joints are aligned at (SPIN ``eval.py``)."""
@@ -49,7 +38,7 @@ class Protocol:
         pck_joints: names of those that PCK and AUC are over.
         root: the joint at which found and true are aligned.
         crop: side of the square that a person's box is scaled to before distances in pixels are taken, or None.
-        keeps: whether an image's path, as SPIN's files have it, is of the protocol.
+        keeps: whether an image's path, as SPIN's or Moon's files have it, is of the protocol.
         sources: what the above was read from.
         unverified: what is not known for sure, a sentence each.
     """
@@ -68,20 +57,24 @@ class Protocol:
     unverified: tuple[str, ...] = ()
 
 
-_H36M_IMAGE = re.compile(r"S(?P<subject>\d+)_(?P<action>.+)\.(?P<camera>\d{8})_(?P<frame>\d+)\.\w+$")
-H36M_SUBJECTS = ("9", "11")
+_H36M_IMAGES = (
+    re.compile(r"S(?P<subject>\d+)_(?P<action>.+)\.(?P<camera>\d{8})_(?P<frame>\d+)\.\w+$"),
+    re.compile(r"s_(?P<subject>\d+)_act_(?P<action>\d+)_subact_\d+_ca_(?P<camera>\d+)_(?P<frame>\d+)\.\w+$"),
+)
+"""Names of images in SPIN's files and in Moon's."""
+H36M_SUBJECTS = (9, 11)
 H36M_FRONTAL = "60457274"
-"""The camera of protocol 2."""
+"""The camera of protocol 2; Moon's files call it 4."""
 
 
 def _keeps_h36m(image: str, camera: str | None = None) -> bool:
-    found = _H36M_IMAGE.search(image)
+    found = next(filter(None, (pattern.search(image) for pattern in _H36M_IMAGES)), None)
     return (
         found is not None
-        and found["subject"] in H36M_SUBJECTS
+        and int(found["subject"]) in H36M_SUBJECTS
         and not found["action"].startswith("_ALL")
         and int(found["frame"]) % 5 == 1  # every fifth, counted from 1
-        and camera in (None, found["camera"])
+        and (camera is None or found["camera"] in (camera, "04"))
     )
 
 
@@ -105,6 +98,7 @@ _RONG = "Rong et al., Hybrid Annotations, 2019"
 _H36M_SOURCES = (
     f"{_SPIN}, section 4.1 and table 3 (reconstruction error is PA-MPJPE); its eval.py and datasets/preprocess/h36m.py",
     "Liu et al., MION, 2021, section 4.1",
+    "Moon and Lee, I2L-MeshNet, 2020, its data/Human36M/Human36M.py (camera 4 is the frontal one)",
 )
 _MPI_UNVERIFIED = (
     "The 14 joints of PCK and AUC and the thresholds 0, 5, ..., 150 mm are those of copies of the test set's MATLAB "

@@ -90,7 +90,8 @@ class Fits:
         evidence: what was fitted.
         energy: (N,) total energy, in squared pixels of a 224-pixel crop, as weighted in the last round.
         terms: its weighted terms, each (N,).
-        error_px: (N,) mean distance in image pixels between seen and reprojected keypoints, by confidence.
+        error_px: (N,) mean distance in image pixels between seen and reprojected keypoints, by confidence; NaN where
+            none is seen.
         error_box: (N,) the same as a fraction of the box's longer side.
         seen: (N,) number of keypoints used.
         noise: (N,) standard deviation of the keypoints, as a share of the box, by which the last round weighted
@@ -158,6 +159,25 @@ class Fits:
             tuple(doubts for f in several for doubts in f.doubts),
         )
 
+    def where(self, mask: Tensor, other: "Fits") -> "Fits":
+        """These people where the mask (N,) bool says so, and those of another fit of the same evidence elsewhere."""
+        both, count = Fits.cat([self, other]), len(self)
+        keep = mask.to(self.energy.device)
+        index = torch.arange(count, device=keep.device) + torch.where(keep, 0, count)
+        numbers = index.tolist()
+        return replace(
+            self,
+            bodies=both.bodies[index],
+            energy=both.energy[index],
+            terms={name: values[index] for name, values in both.terms.items()},
+            error_px=both.error_px[index],
+            error_box=both.error_box[index],
+            seen=both.seen[index],
+            noise=both.noise[index],
+            start=tuple(both.start[i] for i in numbers),
+            doubts=tuple(both.doubts[i] for i in numbers),
+        )
+
     @property
     def trusted(self) -> Tensor:
         """(N,) bool."""
@@ -216,17 +236,10 @@ class Fitter:
         Raises:
             ValueError: without starts, or with surfaces of too few or too many people.
         """
-        if surfaces is not None and len(surfaces) != len(evidence):
-            raise ValueError(f"{len(evidence)} people need as many surfaces, got {len(surfaces)}")
-        if surfaces is not None and len(surfaces) > 1 and any(map(len, surfaces)):
-            raise ValueError("dense keypoints are points of one body: fit such people one by one")
         if not starts:
             raise ValueError("fitting needs at least one start")
-        problem = FitProblem.build(self.body, evidence, camera)
+        problem = self._problem(evidence, camera, anchor, surfaces)
         like = problem.target
-        if anchor is not None:
-            scale = torch.ones(69) if self.anchor_scale is None else self.anchor_scale
-            problem = replace(problem, anchor=anchor.to(like), anchor_scale=scale.to(like))
         ordered = [s for s in starts if not s.oriented] + [s for s in starts if s.oriented]
         given = noise is not None
         noise = None if noise is None else noise.to(like)
@@ -242,6 +255,51 @@ class Fitter:
             better = self._best(believed, [Start("", found.bodies, oriented=True)], weights)
             found = replace(better, start=found.start)
         return self._judged(problem, believed, evidence, camera, found, weights, noise)
+
+    def scored(
+        self,
+        name: str,
+        bodies: Bodies,
+        evidence: Evidence,
+        camera: Camera,
+        anchor: Tensor | None = None,
+        noise: Tensor | None = None,
+        surfaces: Sequence[Surface] | None = None,
+    ) -> Fits:
+        """Scores and doubts of bodies that somebody else found: nothing is moved.
+
+        Args:
+            name: of where the bodies are from, for `Fits.start`.
+            bodies: N people in camera axes.
+            evidence, camera, anchor, surfaces: as in a fit.
+            noise: as in a fit. With that of another fit of the same people (`Fits.noise`), energies are comparable.
+
+        Raises:
+            ValueError: with surfaces of too few or too many people.
+        """
+        problem = self._problem(evidence, camera, anchor, surfaces)
+        bodies = bodies.to(problem.target)
+        noise = None if noise is None else noise.to(problem.target)
+        pose = pose_space(self.prior, self.config.space).to(problem.target).start(bodies.rotations[:, 1:])
+        believed = self._believed(problem, camera, noise, surfaces, bodies)
+        found = _Found(bodies, pose, (name,) * len(evidence))
+        weights = self.config.weights if noise is None else self.config.matched
+        return self._judged(problem, believed, evidence, camera, found, weights, noise)
+
+    def _problem(
+        self, evidence: Evidence, camera: Camera, anchor: Tensor | None, surfaces: Sequence[Surface] | None
+    ) -> FitProblem:
+        """The problem without surfaces, which are checked here."""
+        if surfaces is not None and len(surfaces) != len(evidence):
+            raise ValueError(f"{len(evidence)} people need as many surfaces, got {len(surfaces)}")
+        if surfaces is not None and len(surfaces) > 1 and any(map(len, surfaces)):
+            raise ValueError("dense keypoints are points of one body: fit such people one by one")
+        problem = FitProblem.build(self.body, evidence, camera)
+        if anchor is None:
+            return problem
+        like = problem.target
+        scale = torch.ones(69) if self.anchor_scale is None else self.anchor_scale
+        return replace(problem, anchor=anchor.to(like), anchor_scale=scale.to(like))
 
     def _rounds(self, given: bool, surfaces: Sequence[Surface] | None) -> int:
         """How often the best body is fitted on."""
@@ -326,6 +384,7 @@ class Fitter:
         terms = energy_terms(self.body, believed, space, weights, bodies, found.pose)
         error, error_box, depth = self._off(problem, evidence, camera, bodies)
         seen = (problem.weight > 0).sum(1)
+        error, error_box = (torch.where(seen > 0, e, torch.nan) for e in (error, error_box))
         unusual = judge.to(like).energy(bodies.rotations[:, 1:])
         doubts = tuple(
             self._doubts(
@@ -354,7 +413,7 @@ class Fitter:
         config, doubts = self.config, []
         if seen < config.few_keypoints:
             doubts.append(f"only {seen} keypoints seen, fewer than {config.few_keypoints}")
-        if not error_box <= config.high_error:
+        if seen and not error_box <= config.high_error:
             doubts.append(f"reprojection error {error_box:.1%} of the box, over {config.high_error:.0%}")
         if not pose <= config.high_pose:
             doubts.append(f"an unusual pose (energy {pose:.0f} under the prior, over {config.high_pose:.0f})")

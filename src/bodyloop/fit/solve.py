@@ -1,5 +1,7 @@
 """One call for both solvers: choose the back end, lay out the arrays, chunk large batches."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -159,6 +161,15 @@ def _prior_of(prior: GaussianMixture) -> "Prior":
     )
 
 
+@contextmanager
+def _own_threads() -> Iterator[None]:
+    """Leave torch as many threads as it had: numba sets the number of OpenMP's, which is torch's, to all cores."""
+    threads = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
 def _solve_compiled(
     body: BodyModel, problem: FitProblem, prior: GaussianMixture, start: Bodies, stages: tuple[Stage, ...]
 ) -> Solution:
@@ -174,7 +185,7 @@ def _solve_compiled(
     anchored = problem.anchor is not None and problem.anchor_scale is not None
     if problem.anchor is not None and problem.anchor_scale is not None:
         anchor, anchor_scale = _array(problem.anchor), _array(problem.anchor_scale)
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, _own_threads():
         fit_people(
             states,
             _chain_of(body),

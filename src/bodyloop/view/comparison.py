@@ -44,6 +44,43 @@ def comparison(
     return contact_sheet([enlarged(panel, cell) for panel in panels], 4, CAPTIONS, cell)
 
 
+def partial_comparison(
+    pixels: np.ndarray | None,
+    body: BodyModel,
+    found: Bodies,
+    truth: Bodies | None,
+    camera: Camera | None,
+    true_camera: Camera | None,
+    cell: int = 260,
+) -> np.ndarray:
+    """As `comparison`, of a person of whom some of it is not known: those pictures in a row that can be drawn.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB; None without a photo.
+        body: the model of both; true bodies of another model (a gender's) are drawn with this one.
+        found: one person (1, ...).
+        truth: the true one; None if not known.
+        camera: of the photo, in whose axes the found person is; None if not known.
+        true_camera: the same for the true person; None if it is not known where they are.
+        cell: width of each picture in pixels.
+
+    Returns:
+        (height, n cell, 3) uint8.
+    """
+    panels: dict[str, np.ndarray] = {}
+    if pixels is not None:
+        panels["photo"] = pixels
+        for name, bodies, lens in (("found", found, camera), ("truth", truth, true_camera)):
+            if bodies is not None and lens is not None:
+                panels[name] = overlay(pixels, body, bodies, lens)
+    if truth is None:
+        panels["found, from the side"] = side_view(body, found, (cell, cell))
+    else:
+        panels[CAPTIONS[-1]] = side_by_side(body, found, truth, cell)
+    shown = [enlarged(panel, cell) for panel in panels.values()]
+    return contact_sheet(shown, len(shown), tuple(panels), cell)
+
+
 def side_by_side(body: BodyModel, found: Bodies, truth: Bodies, cell: int) -> np.ndarray:
     """A found body (blue) and the true one (orange) from the side, pelvis on pelvis: (cell, cell, 3) uint8.
 

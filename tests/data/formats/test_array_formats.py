@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from bodyloop.body import SMPL_FLIP, Bodies, BodyModel, get_skeleton
+from bodyloop.body.parts import partition
 from bodyloop.body.skeletons import UNION45
 from bodyloop.data.formats import open_dataset
 from bodyloop.errors import InputError
@@ -103,10 +104,17 @@ def test_spins_masks(tmp_path: Path):
     assert records[0].parts is not None
     parts = records[0].parts.read()
     assert parts.partition == "lsp"
-    assert np.array_equal(parts.labels, labels)
+    names = partition("lsp").parts
+    assert names[parts.labels[6, 6] - 1] == "right_arm", "the files have the right side first"
+    assert names[parts.labels[10, 6] - 1] == "left_leg"
+    assert np.array_equal(parts.labels == 255, labels == 255)
+    assert np.array_equal(parts.labels == 0, labels == 0)
+    assert records[0].silhouette is not None
+    assert np.array_equal(records[0].silhouette.read().labels > 0, labels > 0)
     assert records[1].parts is not None
     mask = records[1].parts.read()
     assert (mask.partition, set(mask.labels.ravel().tolist())) == ("person", {0, 1})
+    assert records[1].silhouette is None, "it takes the parts' place"
     for broken, message in ((2, "gone.png"), (3, "expected labels of 'lsp'")):
         source = records[broken].parts
         assert source is not None

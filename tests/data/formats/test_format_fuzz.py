@@ -148,8 +148,10 @@ def test_spoilt_human36m(tmp_path: Path, body: BodyModel, which: str, data: st.D
     file = path.with_name(f"Human36M_subject1_{which}.json")
     good = file.read_text()
     file.write_text(json.dumps(spoil(json.loads(good), data)))
-    open_all(path, body=body)
-    file.write_text(good)
+    try:
+        open_all(path, body=body)
+    finally:
+        file.write_text(good)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

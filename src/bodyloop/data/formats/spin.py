@@ -21,7 +21,7 @@ from bodyloop.data.formats.format import (
     read_arrays,
     text_column,
 )
-from bodyloop.data.part_maps import GreyPng, PartSource
+from bodyloop.data.part_maps import UPI_PARTS, GreyPng, PartSource
 from bodyloop.data.record import Record, RecordSet
 from bodyloop.errors import InputError
 
@@ -54,6 +54,7 @@ class _Rows:
 
     def __call__(self, row: int) -> Record:
         x0, y0, x1, y1 = self.boxes[row].tolist()
+        parts, silhouette = self._map(self.partname, row, "lsp"), self._map(self.maskname, row, "person")
         return Record(
             self.name,
             str(row),
@@ -63,15 +64,14 @@ class _Rows:
             joints=None if self.joints is None else self.joints.at(row),
             body=None if self.bodies is None else self.bodies.at(row),
             gender=None if self.gender is None else to_gender(self.gender[row]),
-            parts=self._parts(row),
+            parts=parts or silhouette,
+            silhouette=silhouette if parts else None,
         )
 
-    def _parts(self, row: int) -> PartSource | None:
-        """The part map, which tells more, or the silhouette."""
-        for names, partition in ((self.partname, "lsp"), (self.maskname, "person")):
-            if names is not None and names[row]:
-                return GreyPng(self.masks / names[row], partition)
-        return None
+    def _map(self, names: np.ndarray | None, row: int, kind: str) -> PartSource | None:
+        if names is None or not names[row]:
+            return None
+        return GreyPng(self.masks / names[row], kind, UPI_PARTS if kind == "lsp" else None)
 
 
 def read_spin(content: Content, spec: DatasetSpec) -> RecordSet:

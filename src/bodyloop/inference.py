@@ -1,0 +1,113 @@
+"""Photos in, a network's bodies out: what ``bodyloop infer`` does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bodyloop.annotate.estimates import find_device, find_weights, infer_people, part_labels_of
+from bodyloop.body import BodyModel
+from bodyloop.errors import InputError
+from bodyloop.evidence import Evidence
+from bodyloop.evidence.photos import Photo
+from bodyloop.fit import Fits
+from bodyloop.geometry import Camera
+from bodyloop.nets.build import load_estimator
+from bodyloop.photos import Job, Method, PhotoResult, Summary, load_solver, work
+from bodyloop.surface_maps import SurfaceMaps
+
+if TYPE_CHECKING:
+    from bodyloop.nets.estimator import Estimator
+
+
+@dataclass(frozen=True)
+class InferJob(Job):
+    """Recover the people in photos by a network.
+
+    Attributes:
+        weights: the network (`bodyloop.nets.build.save_estimator`); the one that ships if None.
+        refine: fit each person from the network's answer, and keep what has the lower energy.
+        device: where the network and the fits run: "cpu", "cuda", "cuda:1" ...
+    """
+
+    weights: Path | None = None
+    refine: bool = False
+    device: str = "cpu"
+
+
+def infer_photos(job: InferJob, progress: Callable[[int, int, str], None] | None = None) -> Summary:
+    """Recover people; arguments and errors as of `bodyloop.photos.work`."""
+    device = find_device(job.device)
+    network = load_estimator(find_weights(job.weights)).to(device)
+    check_maps(job, network)
+
+    def method(body: BodyModel, photos: list[Path]) -> Method:
+        fitted = body if job.refine else None
+        maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, fitted, photos)
+        return _Inference(job, body.to(device), network, maps)
+
+    return work(job, method, progress)
+
+
+def check_maps(job: InferJob, network: "Estimator") -> None:
+    """Refuse maps that nobody looks at, and the lack of those that the network looks at.
+
+    Raises:
+        InputError: naming the option.
+    """
+    looks = " and ".join(network.inputs)
+    for kind, given in (("iuv", job.iuv), ("parts", job.parts)):
+        if kind in network.inputs and given is None:
+            wanted = f" of the parts {part_labels_of(network)!r}" if kind == "parts" else ""
+            raise InputError(f"--{kind}: this network looks at {looks}; give the photos' maps{wanted}")
+        if kind not in network.inputs and given is not None and not job.refine:
+            raise InputError(
+                f"--{kind} {given}: this network looks at {looks} alone; leave it out, or add --refine for fits that "
+                "use it"
+            )
+
+
+@dataclass(frozen=True)
+class _Inference:
+    """The method of ``bodyloop infer``."""
+
+    job: InferJob
+    body: BodyModel
+    network: "Estimator"
+    maps: SurfaceMaps
+    done: str = "found"
+    boxes_suffice: bool = True
+
+    @property
+    def doing(self) -> str:
+        """What goes on."""
+        return "refining" if self.job.refine else "recovering"
+
+    def __call__(self, photo: Photo, evidence: Evidence, camera: Camera, result: PhotoResult) -> Fits:
+        iuv, parts = self.maps.read(photo)
+        surfaces = None
+        if self.job.refine:
+            surfaces, notes = self.maps.of(photo, evidence)
+            result.notes += notes
+        notes = []
+        found = infer_people(
+            self.network,
+            photo.pixels,
+            evidence,
+            camera,
+            self.body,
+            iuv=iuv,
+            parts=parts,
+            refine=self.job.refine,
+            surfaces=surfaces,
+            notes=notes,
+        )
+        result.notes += [note for note in notes if note not in result.notes]
+        if self.job.refine:
+            result.network = found.network
+        return found.people
+
+    def load_ahead(self) -> None:
+        """The solver, where fits go on."""
+        if self.job.refine:
+            load_solver(self.body, ("mean",), "gmm")

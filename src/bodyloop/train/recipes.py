@@ -1,0 +1,563 @@
+"""Recipes: functions that return everything a training run depends on, as one frozen configuration.
+
+Three scales of each: "gpu" has the paper's sizes; "cpu" trains a small network within the hour on two cores; "smoke"
+shows within seconds that all works. Small networks start from random weights, and learn with a higher rate that falls
+to 0; the papers' start from ImageNet's and keep theirs. Data sets are the synthetic domains in the place of the papers'
+own (see docs/synthetic.md); `RecordData` names real ones.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from bodyloop.data.augment import AugmentConfig
+from bodyloop.data.labels import Labels
+from bodyloop.data.splits import SplitName
+from bodyloop.data.synthetic import get_domain
+from bodyloop.data.synthetic.domains import DomainName
+from bodyloop.errors import InputError
+from bodyloop.fit.problem import TUNED, EnergyWeights
+from bodyloop.nets.build import Config
+from bodyloop.nets.estimator import InputKind
+from bodyloop.nets.hmr import HmrConfig
+from bodyloop.nets.multistage import MultistageConfig
+from bodyloop.nets.two_branch import TwoBranchConfig
+from bodyloop.terms import Distance
+
+Scale = Literal["smoke", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class SyntheticData:
+    """Synthetic people.
+
+    Attributes:
+        domain, seed, split, size: as for `SyntheticPeople`.
+        count: people.
+        poses: of the flow that ships, or of motion capture.
+        weight: share of the batches, next to other data sets'.
+        skeleton: keypoint set that is labelled in 2D; every landmark there is if None.
+        labels: shares of the people that keep each kind of label.
+    """
+
+    domain: DomainName = "wild"
+    count: int = 10_000
+    seed: int = 0
+    split: SplitName = "train"
+    size: int = 160
+    poses: Literal["flow", "mocap"] = "flow"
+    weight: float = 1.0
+    skeleton: str | None = None
+    labels: Labels = field(default_factory=Labels)
+
+    def __post_init__(self) -> None:
+        get_domain(self.domain)
+        if self.count < 1 or self.weight < 0:
+            raise InputError(
+                f"data need a count from 1 and a weight from 0, got {self.count}, {self.weight:g}"
+            )
+
+
+@dataclass(frozen=True)
+class RecordData:
+    """A data set in a format that bodyloop reads (docs/formats.md).
+
+    Attributes:
+        path, format, images, split: as of `DatasetSpec`.
+        partition: of its maps of parts: "smpl" for SURREAL's, "densepose" for DensePose's.
+        weight, skeleton, labels: as of `SyntheticData`.
+    """
+
+    path: str = ""
+    format: str | None = None
+    images: str | None = None
+    split: str | None = None
+    partition: str = "smpl"
+    weight: float = 1.0
+    skeleton: str | None = None
+    labels: Labels = field(default_factory=Labels)
+
+
+Data = SyntheticData | RecordData
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """Weights of the losses (`bodyloop.terms`); 0 leaves one out.
+
+    Attributes:
+        joints, joint_distance: 3D joints.
+        rotations, betas: SMPL parameters.
+        mesh, mesh_distance: vertices.
+        keypoints, keypoint_distance: 2D keypoints.
+        dense: dense keypoints.
+        parts, partition: part alignment, and the parts.
+        prior, pose_prior: the pose's energy; "own" is that of a network's own latent space.
+        shape: |betas|^2.
+        scale: keeps weak-perspective scales above 0.
+        adversarial: HMR's discriminators, trained along.
+        heatmaps, part_maps: of networks that put these out.
+        every_stage: all of the network's answers are judged, not the last alone.
+    """
+
+    joints: float = 0.0
+    joint_distance: Distance = "squared"
+    rotations: float = 0.0
+    betas: float = 0.0
+    mesh: float = 0.0
+    mesh_distance: Distance = "absolute"
+    keypoints: float = 0.0
+    keypoint_distance: Distance = "absolute"
+    dense: float = 0.0
+    parts: float = 0.0
+    partition: str = "densepose"
+    prior: float = 0.0
+    pose_prior: Literal["gmm", "flow", "vae", "own"] = "gmm"
+    shape: float = 0.0
+    scale: float = 0.0
+    adversarial: float = 0.0
+    heatmaps: float = 0.0
+    part_maps: float = 0.0
+    every_stage: bool = False
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training.
+
+    Attributes:
+        name: for the log.
+        steps: of the optimiser.
+        data: what is drawn from.
+        losses: what it is trained by.
+    """
+
+    name: str
+    steps: int
+    data: tuple[Data, ...]
+    losses: Supervision
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.data:
+            raise InputError(
+                f"a phase needs a step and a data set at least, got {self.steps} and {len(self.data)}"
+            )
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Adam.
+
+    Attributes:
+        rate: of learning.
+        schedule: "constant", as in the papers; "cosine" rises over the first hundredth and falls to 0 at the end.
+        batch: people a step, over all devices.
+        decay: of the weights (AdamW).
+        clip: longest gradient; None for any.
+        adversary_rate: of the discriminators.
+    """
+
+    rate: float = 1e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    batch: int = 64
+    decay: float = 0.0
+    clip: float | None = None
+    adversary_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.batch < 2 or self.rate <= 0 or self.adversary_rate <= 0 or self.decay < 0:
+            raise InputError(
+                f"the optimiser needs a batch from 2 and rates above 0, got {self.batch}, {self.rate:g}, "
+                f"{self.adversary_rate:g}, decay {self.decay:g}"
+            )
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Rate of a step, from 0 on, of so many."""
+        if self.schedule == "constant":
+            return self.rate
+        warm = max(1, steps // 100)
+        return self.rate * min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+@dataclass(frozen=True)
+class FitLoop:
+    """SPIN's collaboration with the fitter (Kolotouros et al. 2019, sections 3.4 and 3.5).
+
+    Attributes:
+        mode: "static": the fits made before the training supervise it ("Ours - static fits" in table 1); "in_loop":
+            the network's answers start fits within every step, and the best fit of each person so far supervises;
+            "unpaired": the same, without any 3D label (section 4.2).
+        initial: start of the fits made before the training: "lifter", poses regressed from the keypoints, as the paper
+            prefers, or "mean", the mean pose.
+        steps: most iterations of a fit in the loop. Second-order ones: the paper takes 50 first-order ones.
+        weights: of the fit's energy.
+        threshold: fits with a larger mean reprojection error, as a share of the person's extent in the image, do not
+            supervise; SPIN's released threshold on its loss corresponds to about this.
+        most_beta: nor do shape coefficients beyond this; they are pulled to the mean instead.
+    """
+
+    mode: Literal["static", "in_loop", "unpaired"] = "in_loop"
+    initial: Literal["lifter", "mean"] = "lifter"
+    steps: int = 10
+    weights: EnergyWeights = TUNED
+    threshold: float = 0.05
+    most_beta: float = 3.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a training run depends on.
+
+    Attributes:
+        name: of the recipe.
+        source: where its numbers come from.
+        network: which one; its inputs are the training's.
+        phases: one after the other.
+        validation: people on whom the best weights are chosen.
+        optimiser: of all phases.
+        augment: how crops are changed; its resolution is made the network's.
+        loop: SPIN's, if any.
+        mesh_points: vertices, spread over the body, that mesh and part losses look at; 0 for all.
+        part_map: side of the maps of parts that are labels.
+        choose: the error on the validation people by which the best weights are chosen.
+        validate_every, save_every, log_every: steps.
+        seed: of everything.
+    """
+
+    name: str
+    source: str
+    network: Config
+    phases: tuple[Phase, ...]
+    validation: SyntheticData
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loop: FitLoop | None = None
+    mesh_points: int = 600
+    part_map: int = 28
+    choose: Literal["pa_mpjpe_mm", "mpjpe_mm", "pve_mm"] = "pa_mpjpe_mm"
+    validate_every: int = 500
+    save_every: int = 100
+    log_every: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise InputError("a recipe needs a phase at least")
+        same = replace(self.augment, resolution=self.network.resolution)
+        object.__setattr__(self, "augment", same)
+        if min(self.validate_every, self.save_every, self.log_every) < 1 or self.seed < 0:
+            raise InputError("steps between events are at least 1, and a seed is at least 0")
+
+    @property
+    def steps(self) -> int:
+        """Of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def inputs(self) -> tuple[InputKind, ...]:
+        """What the network looks at."""
+        return self.network.inputs if isinstance(self.network, TwoBranchConfig) else ("image",)
+
+    def phase_at(self, step: int) -> int:
+        """Number of the phase that a step, from 0 on, belongs to."""
+        end = 0
+        for number, phase in enumerate(self.phases):
+            end += phase.steps
+            if step < end:
+                return number
+        raise ValueError(f"step {step} of {self.steps}")
+
+    def data(self) -> tuple[Data, ...]:
+        """Every data set once."""
+        found = [replace(d, weight=1.0) for phase in self.phases for d in phase.data]
+        return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """What differs between the scales.
+
+    Attributes:
+        people: of each data set.
+        picture: their pictures' side.
+        batch: of the scales that are not the paper's.
+        steps: of the scales that are not the paper's.
+        validation: people.
+    """
+
+    people: int
+    picture: int
+    batch: int
+    steps: int
+    validation: int
+
+
+SIZES: dict[Scale, _Sizes] = {
+    "smoke": _Sizes(8, 96, 4, 4, 4),
+    "cpu": _Sizes(10_000, 160, 64, 4000, 200),
+    "gpu": _Sizes(50_000, 320, 64, 0, 1000),
+}
+
+CPU_RATE = 5e-4
+
+
+def _epochs(epochs: int, data: tuple[Data, ...], batch: int) -> int:
+    """Steps in which as many people are drawn as so many epochs have."""
+    people = sum(d.count for d in data if isinstance(d, SyntheticData))
+    return max(1, epochs * people // batch)
+
+
+def _finished(recipe: Recipe, scale: Scale) -> Recipe:
+    """With the scale's crops, and its own numbers of steps where it is not the paper's."""
+    if scale == "gpu":
+        return recipe
+    sizes, count = SIZES[scale], len(recipe.phases)
+    optimiser = replace(recipe.optimiser, batch=sizes.batch, rate=CPU_RATE, schedule="cosine", clip=1.0)
+    phases = tuple(replace(phase, steps=max(1, sizes.steps // count)) for phase in recipe.phases)
+    if scale == "smoke":
+        every = {"validate_every": 2, "save_every": 2, "log_every": 1, "mesh_points": 60, "part_map": 14}
+        return replace(recipe, phases=phases, optimiser=optimiser, **every)  # type: ignore[arg-type]
+    return replace(recipe, phases=phases, optimiser=optimiser)
+
+
+def _synthetic(domain: DomainName, scale: Scale, labels: Labels, weight: float = 1.0) -> SyntheticData:
+    sizes = SIZES[scale]
+    return SyntheticData(
+        domain, sizes.people, size=sizes.picture, weight=weight, skeleton="coco17", labels=labels
+    )
+
+
+def _validation(scale: Scale) -> SyntheticData:
+    sizes = SIZES[scale]
+    return SyntheticData("bridge", sizes.validation, split="validation", size=sizes.picture)
+
+
+_NO_3D = Labels(three_d=0.0)
+_KEYPOINTS = Labels(dense=0.0, parts=0.0, iuv=0.0, three_d=0.0)
+
+
+def _hmr(scale: Scale) -> HmrConfig:
+    if scale == "smoke":
+        return HmrConfig("resnet18", 8, 64, 64, dropout=0.1)
+    return HmrConfig.small() if scale == "cpu" else HmrConfig()
+
+
+def _two_branch(scale: Scale, inputs: tuple[InputKind, ...]) -> TwoBranchConfig:
+    if scale == "smoke":
+        return TwoBranchConfig(inputs, "resnet18", "resnet18", 8, 64, 64, "rot6d")
+    if scale == "cpu":
+        return TwoBranchConfig.small(inputs)
+    return TwoBranchConfig(inputs, main="resnet101" if len(inputs) == 1 else "resnet50")
+
+
+def rong(
+    scale: Scale = "cpu",
+    inputs: tuple[InputKind, ...] = ("image",),
+    three_d: float = 1.0,
+    dense: bool = True,
+    sparse: bool = True,
+    pretrain: bool = True,
+) -> Recipe:
+    """Hybrid annotations (Rong et al. 2019), any cell of its table 3.
+
+    First 3D labels of a constrained domain, then people in the wild. Weights and optimiser are those of appendix C: 10,
+    1, 10 for 3D, dense and 2D, 10 for each of two, Adam with 1e-4 in batches of 128, 50 epochs. The paper does not say
+    how long the first phase is: here as long as the second.
+
+    Args:
+        scale: see the module.
+        inputs: image, IUV, parts, or image with one of these.
+        three_d: share of the people in the wild with 3D labels.
+        dense: dense keypoints supervise.
+        sparse: 2D keypoints do.
+        pretrain: whether there is the first phase.
+    """
+    all_three = three_d > 0 and dense and sparse
+    losses = Supervision(
+        joints=10.0 if three_d else 0.0,
+        rotations=10.0 if three_d else 0.0,
+        betas=10.0 if three_d else 0.0,
+        keypoints=10.0 if sparse else 0.0,
+        dense=(1.0 if all_three else 10.0) if dense else 0.0,
+        scale=1.0,
+    )
+    lab = (_synthetic("studio", scale, Labels(dense=0.0)),)
+    wild = (_synthetic("wild", scale, Labels(three_d=three_d)),)
+    first = replace(losses, joints=10.0, rotations=10.0, betas=10.0, keypoints=10.0, dense=0.0)
+    phases = (Phase("constrained 3D", _epochs(50, lab, 128), lab, first),) if pretrain else ()
+    phases = (*phases, Phase("in the wild", _epochs(50, wild, 128), wild, losses))
+    recipe = Recipe(
+        "rong",
+        "Rong et al. 2019, section 3 and appendix C",
+        _two_branch(scale, inputs),
+        phases,
+        _validation(scale),
+        Optimiser(rate=1e-4, batch=128),
+    )
+    return _finished(recipe, scale)
+
+
+def spin(scale: Scale = "cpu", mode: Literal["static", "in_loop", "unpaired"] = "in_loop") -> Recipe:
+    """SPIN (Kolotouros et al. 2019): 2D keypoints in the wild, fits in the loop; and 3D labels of a studio.
+
+    The paper gives no weights. They, rate, batch and epochs are those of its released code (``utils/train_options.py``,
+    ``train/trainer.py``): 2D and 3D keypoints 5, rotations 1, betas 0.001, mesh 0; its common factor of 60 does not
+    matter to Adam.
+
+    Args:
+        scale: see the module.
+        mode: see `FitLoop`.
+    """
+    losses = Supervision(
+        joints=5.0, rotations=1.0, betas=0.001, keypoints=5.0, keypoint_distance="squared", scale=1.0
+    )
+    lab = Labels(dense=0.0, parts=0.0, iuv=0.0, three_d=0.0 if mode == "unpaired" else 1.0)
+    data = (_synthetic("studio", scale, lab, 0.3), _synthetic("wild", scale, _KEYPOINTS, 0.7))
+    recipe = Recipe(
+        "spin" if mode == "in_loop" else f"spin-{mode}",
+        "Kolotouros et al. 2019, sections 3.2 to 3.5, and the released train_options.py",
+        _hmr(scale),
+        (Phase("loop", _epochs(50, data, 64), data, losses),),
+        _validation(scale),
+        Optimiser(rate=5e-5, batch=64),
+        loop=FitLoop(mode),
+    )
+    return _finished(recipe, scale)
+
+
+def hmr(scale: Scale = "cpu", paired: bool = True) -> Recipe:
+    """HMR (Kanazawa et al. 2018): 2D keypoints, discriminators against impossible poses, and 3D labels of a studio.
+
+    Weights 60 for 2D and 3D, 1 for the discriminators, rates 1e-5 and 1e-4, batch 64, 75 epochs: its released
+    ``do_train.sh``.
+
+    Args:
+        scale: see the module.
+        paired: whether there are 3D labels at all.
+    """
+    losses = Supervision(
+        joints=60.0,
+        rotations=60.0,
+        betas=60.0,
+        keypoints=60.0,
+        adversarial=1.0,
+        scale=1.0,
+        every_stage=False,
+    )
+    lab = Labels(dense=0.0, parts=0.0, iuv=0.0, three_d=1.0 if paired else 0.0)
+    data = (_synthetic("studio", scale, lab, 0.3), _synthetic("wild", scale, _KEYPOINTS, 0.7))
+    recipe = Recipe(
+        "hmr" if paired else "hmr-unpaired",
+        "Kanazawa et al. 2018, sections 3.1 to 3.3, and the released do_train.sh",
+        _hmr(scale),
+        (Phase("adversarial", _epochs(75, data, 64), data, losses),),
+        _validation(scale),
+        Optimiser(rate=1e-5, batch=64, adversary_rate=1e-4),
+    )
+    return _finished(recipe, scale)
+
+
+def zanfir(scale: Scale = "cpu", share: float = 1.0, parts: bool = True) -> Recipe:
+    """Full, then weak supervision (Zanfir et al. 2020, section 2.3): L_fs + L_ws in a studio, then L_ws in the wild.
+
+    30 epochs of the first are the paper's (section 3); of weights, rate, batch and the second's epochs it says nothing,
+    and these are our choice.
+
+    Args:
+        scale: see the module.
+        share: of the studio's people that have 3D labels (table 2).
+        parts: KA + BA; otherwise KA alone (figure 4).
+    """
+    weak = Supervision(
+        keypoints=5.0,
+        keypoint_distance="squared",
+        parts=0.5 if parts else 0.0,
+        prior=1e-3,
+        pose_prior="own",
+        shape=1e-3,
+        heatmaps=100.0,
+        part_maps=0.1 if parts else 0.0,
+        every_stage=True,
+    )
+    full = replace(weak, mesh=20.0, mesh_distance="squared", rotations=1.0, betas=0.01)
+    lab = (_synthetic("studio", scale, Labels(dense=0.0, three_d=share)),)
+    wild = (_synthetic("wild", scale, replace(_NO_3D, dense=0.0)),)
+    network = (
+        MultistageConfig("resnet18", 8, 64, "coco17", "densepose", 16, 3, 1, 1, 2)
+        if scale == "smoke"
+        else (MultistageConfig.small() if scale == "cpu" else MultistageConfig())
+    )
+    recipe = Recipe(
+        "zanfir",
+        "Zanfir et al. 2020, sections 2.2, 2.3 and 3",
+        network,
+        (
+            Phase("full supervision", _epochs(30, lab, 64), lab, full),
+            Phase("weak supervision", _epochs(10, wild, 64), wild, weak),
+        ),
+        _validation(scale),
+        Optimiser(rate=1e-4, batch=64),
+    )
+    return _finished(recipe, scale)
+
+
+def everything(scale: Scale = "cpu") -> Recipe:
+    """Our own: every label of every domain at once, for the best network that the synthetic people can make."""
+    losses = Supervision(
+        joints=10.0,
+        rotations=5.0,
+        betas=0.1,
+        mesh=5.0,
+        keypoints=5.0,
+        dense=2.0,
+        scale=1.0,
+        every_stage=True,
+    )
+    domains: tuple[DomainName, ...] = ("studio", "wild", "bridge")
+    shares = (0.15, 0.7, 0.15)
+    data = tuple(
+        replace(_synthetic(d, scale, Labels(), share), skeleton=None)
+        for d, share in zip(domains, shares, strict=True)
+    )
+    recipe = Recipe(
+        "everything",
+        "our own",
+        _hmr(scale),
+        (Phase("every label", _epochs(60, data, 64), data, losses),),
+        _validation(scale),
+        Optimiser(rate=2e-4, batch=64, schedule="cosine", clip=1.0),
+        augment=AugmentConfig(shift=0.05, occlusion_chance=0.3),
+    )
+    return _finished(recipe, scale)
+
+
+RECIPES: dict[str, Callable[[Scale], Recipe]] = {
+    "rong": rong,
+    "rong-iuv": lambda scale: rong(scale, ("iuv",)),
+    "rong-parts": lambda scale: rong(scale, ("parts",)),
+    "rong-image-iuv": lambda scale: rong(scale, ("image", "iuv")),
+    "rong-image-parts": lambda scale: rong(scale, ("image", "parts")),
+    "spin": spin,
+    "spin-static": lambda scale: spin(scale, "static"),
+    "spin-unpaired": lambda scale: spin(scale, "unpaired"),
+    "hmr": hmr,
+    "hmr-unpaired": lambda scale: hmr(scale, paired=False),
+    "zanfir": zanfir,
+    "everything": everything,
+}
+"""Every recipe, by the name that the command line takes."""
+
+
+def get_recipe(name: str, scale: str = "cpu") -> Recipe:
+    """A recipe by name.
+
+    Raises:
+        InputError: for an unknown name or scale.
+    """
+    if name not in RECIPES:
+        raise InputError(f"no recipe is called {name!r}; expected one of {', '.join(RECIPES)}")
+    for known in SIZES:
+        if known == scale:
+            return replace(RECIPES[name](known), name=name)
+    raise InputError(f"no scale is called {scale!r}; expected one of {', '.join(SIZES)}")

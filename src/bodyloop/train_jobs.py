@@ -1,0 +1,284 @@
+"""Regression networks trained and exported: what ``bodyloop train`` and ``bodyloop export`` do."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bodyloop import __version__
+from bodyloop.annotate import fit_people
+from bodyloop.body import Bodies, BodyModel, builtin_body, load_body
+from bodyloop.body.densepose import read_densepose_atlas, read_densepose_mirror
+from bodyloop.data.batch import Batch
+from bodyloop.data.crops import Surface
+from bodyloop.data.splits import read_poses
+from bodyloop.errors import InputError
+from bodyloop.evaluate.metrics import mpjpe, pa_mpjpe, pve
+from bodyloop.evidence import Evidence
+from bodyloop.geometry import Camera, axis_angle_to_rotmat
+from bodyloop.nets.build import load_estimator
+from bodyloop.priors import load_prior
+from bodyloop.priors.prior import LatentPrior
+from bodyloop.train.cards import card_text
+from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
+from bodyloop.train.run import Finished, Machine, Precision, Tools, train
+from bodyloop.train.settings import changed, from_text
+from bodyloop.train.sources import POSES_APART, Pantry
+from bodyloop.writing import write_atomic
+
+Tell = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Train a regression network.
+
+    Attributes:
+        recipe: name, or a JSON file as runs write it.
+        out: folder of the run.
+        scale: of a named recipe.
+        set: changes, "NAME=VALUE" with dotted names.
+        crops: folder for the crops of all runs; ``crops`` beside the run's if None.
+        mocap: folder with motion capture, from which synthetic people then take their poses.
+        cache: folder for the converted clips.
+        body: SMPL's own body, for data sets with its labels; the built-in one if None.
+        atlas: DensePose's UV_Processed.mat, for dense labels of SMPL's own body.
+        mirror: DensePose's UV_symmetry_transforms.mat, without which mirrored crops of SMPL's own body have no dense
+            labels.
+        backbone: trained weights of the main backbone, or "hub".
+        resume: go on with the run in the folder.
+        accelerator, devices, nodes, precision, channels_last, log: as of `Machine`.
+        workers: processes that make batches, for each device; one, or none on a single core, if None.
+    """
+
+    recipe: str
+    out: Path
+    scale: str = "cpu"
+    set: tuple[str, ...] = ()
+    crops: Path | None = None
+    mocap: Path | None = None
+    cache: Path | None = None
+    body: Path | None = None
+    atlas: Path | None = None
+    mirror: Path | None = None
+    backbone: str | None = None
+    resume: bool = False
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: Precision = "32-true"
+    channels_last: bool = False
+    log: Literal["csv", "tensorboard"] = "csv"
+    workers: int | None = None
+
+    def read(self) -> Recipe:
+        """The recipe with its changes.
+
+        Raises:
+            InputError: no such recipe, or a change that is none.
+        """
+        if self.recipe.endswith(".json"):
+            path = Path(self.recipe)
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; expected a recipe in JSON")
+            recipe = from_text(Recipe, path.read_text(errors="replace"), str(path))
+        else:
+            recipe = get_recipe(self.recipe, self.scale)
+        if self.mocap is not None:
+            recipe = with_mocap(recipe)
+        for change in self.set:
+            name, equals, value = change.partition("=")
+            if not equals:
+                raise InputError(f"--set {change}: expected NAME=VALUE")
+            recipe = changed(recipe, name, value)
+        return recipe
+
+
+def with_mocap(recipe: Recipe) -> Recipe:
+    """The recipe with poses of motion capture for all synthetic people."""
+    phases = tuple(
+        replace(
+            phase,
+            data=tuple(replace(d, poses="mocap") if isinstance(d, SyntheticData) else d for d in phase.data),
+        )
+        for phase in recipe.phases
+    )
+    return replace(recipe, phases=phases, validation=replace(recipe.validation, poses="mocap"))
+
+
+def train_network(
+    job: TrainingJob, tell: Tell = print, progress: Progress = lambda what, done, wanted: None
+) -> tuple[Finished, list[Path]]:
+    """Draw what is missing, train, and write the weights' model card.
+
+    Args:
+        job: what to do.
+        tell: called with a line whenever there is something to say.
+        progress: called with what is done, how much is done and how much there is to do.
+
+    Returns:
+        what came of it, and the files.
+
+    Raises:
+        InputError: see `bodyloop.train.run.train`.
+    """
+    if job.devices < 1 or job.nodes < 1 or (job.workers is not None and job.workers < 0):
+        raise InputError(
+            f"expected at least one device and node and no fewer than 0 workers, got {job.devices}, {job.nodes}, "
+            f"{job.workers}"
+        )
+    recipe = job.read()
+    cores = len(os.sched_getaffinity(0))
+    workers = min(1, cores - 1) if job.workers is None else job.workers
+    machine = Machine(
+        job.accelerator, job.devices, job.nodes, job.precision, job.channels_last, workers, job.log
+    )
+    body = builtin_body() if job.body is None else load_body(job.body)
+    pantry = Pantry(
+        job.out.parent / "crops" if job.crops is None else job.crops,
+        body,
+        _surface(job),
+        job.mocap,
+        job.cache,
+        cores,
+        tell,
+        lambda done, wanted: progress("drawing crops", done, wanted),
+    )
+    tools = make_tools(job, body, tell, progress)
+    backbones: dict[str, str | Path] = {} if job.backbone is None else {recipe.inputs[0]: job.backbone}
+    done = train(recipe, job.out, pantry, tools, machine, resume=job.resume, backbones=backbones)
+    if not done.leads:
+        return done, []
+    files = [path for path in (done.best, done.last) if path.exists()]
+    if done.best.exists():
+        files.append(done.best.with_suffix(".md"))
+        write_atomic(files[-1], _card(job, recipe, done).encode())
+    return done, files
+
+
+def _surface(job: TrainingJob) -> Surface | None:
+    """The atlas of the job's body."""
+    if job.body is None:
+        return Surface.builtin()
+    if job.atlas is None:
+        return None
+    mirror = None if job.mirror is None else read_densepose_mirror(job.mirror)
+    if mirror is None:
+        raise InputError("--atlas: give --mirror UV_symmetry_transforms.mat too, for crops that are mirrored")
+    return Surface(read_densepose_atlas(job.atlas), mirror)
+
+
+def make_tools(job: TrainingJob, body: BodyModel, tell: Tell, progress: Progress) -> Tools:
+    """What a run takes from rooms above."""
+
+    def fit(evidence: Evidence, camera: Camera, start: str) -> Bodies:
+        return fit_people(
+            evidence, camera, body, starts=("lifter", "mean") if start == "lifter" else ("mean",)
+        ).bodies
+
+    return Tools(measure, fit, Pictures(body), _real_poses(job, tell), tell, progress)
+
+
+def measure(found: Bodies, truth: Bodies, body: BodyModel) -> dict[str, Tensor]:
+    """Errors (N,) in mm over SMPL's joints and all vertices, from the pelvis or after a similarity."""
+    joints, true = body.joints(found), body.joints(truth)
+    mesh = pve(body.vertices(found), body.vertices(truth), joints[:, 0], true[:, 0])
+    errors = {"mpjpe_mm": mpjpe(joints, true), "pa_mpjpe_mm": pa_mpjpe(joints, true), "pve_mm": mesh}
+    return {name: values.cpu() for name, values in errors.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Crops beside the bodies found in them."""
+
+    body: BodyModel
+
+    def __call__(self, path: Path, batch: Batch, found: Bodies) -> None:
+        """Write them, in pairs."""
+        from bodyloop.view import overlay, save_picture
+        from bodyloop.view.draw import contact_sheet
+
+        pictures = []
+        shown = (255 * batch.image).round().byte().movedim(1, -1).cpu().numpy()
+        bodies = found.to(self.body.v_template)
+        focal, center = batch.camera.focal.cpu(), batch.camera.center.cpu()
+        for i, pixels in enumerate(np.ascontiguousarray(shown)):
+            camera = Camera(focal[i], center[i], batch.camera.size)
+            pictures += [pixels, overlay(pixels, self.body, bodies[i : i + 1], camera)]
+        save_picture(path, contact_sheet(pictures, 8, cell=shown.shape[1] + 4))
+
+
+def _real_poses(job: TrainingJob, tell: Tell) -> Callable[[int, torch.Generator], Tensor]:
+    """Poses that people take: of motion capture where there is some, else of the flow that ships."""
+    made: dict[str, Any] = {}
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        if job.mocap is not None:
+            if not made:
+                made["poses"] = read_poses(job.mocap, "train", POSES_APART, job.cache, tell)
+            pose = made["poses"].draw(count, generator).float()
+            return axis_angle_to_rotmat(pose[:, 3:].unflatten(1, (23, 3)))
+        if not made:
+            made["prior"] = load_prior("flow")
+        prior: LatentPrior = made["prior"]
+        with torch.no_grad():
+            return prior.sample(count, generator)
+
+    return draw
+
+
+def _card(job: TrainingJob, recipe: Recipe, done: Finished) -> str:
+    """The model card of the best weights."""
+    network = load_estimator(done.best)
+    numbers = sum(parameter.numel() for parameter in network.parameters())
+    errors = ", ".join(f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items())
+    data = "; ".join(f"{phase.name}: {', '.join(map(str, phase.data))}" for phase in recipe.phases)
+    people = recipe.validation
+    lines = [
+        f"Recipe: {recipe.name} ({recipe.source}), {recipe.steps:,} steps of {recipe.optimiser.batch} people, seed "
+        f"{recipe.seed}; all settings are in recipe.json beside this card.",
+        f"Network: {type(recipe.network).__name__}, {numbers:,} numbers, looks at {' and '.join(recipe.inputs)} of "
+        f"{recipe.network.resolution} pixels.",
+        f"Data: {data}.",
+        f"Validation: {people.count:,} synthetic people ({people.domain}, poses of {people.poses}); best after step "
+        f"{done.best_step:,}: {errors}.",
+        f"Command: `bodyloop train {job.recipe} -o DIR --scale {job.scale}"
+        + "".join(f" --set {change}" for change in job.set)
+        + f"`, bodyloop {__version__}.",
+    ]
+    return card_text(
+        "Regression network", "From crops of people to SMPL parameters, trained by bodyloop.", lines
+    )
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """Write a network for whoever runs it without torch.
+
+    Attributes:
+        weights: of a network that bodyloop trained.
+        onnx: file to write.
+    """
+
+    weights: Path
+    onnx: Path
+
+
+def export_network(job: ExportJob) -> Path:
+    """Write the ONNX file; returns it.
+
+    Raises:
+        InputError: no such weights, or a file that cannot be written.
+    """
+    from bodyloop.nets.onnx import export_onnx
+
+    if job.onnx.suffix != ".onnx":
+        raise InputError(f"--onnx {job.onnx}: expected the name of a file that ends in .onnx")
+    export_onnx(load_estimator(job.weights), job.onnx)
+    return job.onnx

@@ -1,0 +1,225 @@
+"""Batches cut out of stored crops: what `Change` makes of each record, for all at once."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bodyloop.body import BodyModel, ChartMirror, get_skeleton
+from bodyloop.body.skeletons import UNION45
+from bodyloop.data.augment import AugmentConfig, Change, Occluder
+from bodyloop.data.batch import Batch, Layout, to_sample
+from bodyloop.data.crop_batches import Changes, CropBatches, CropSource, Lesson, Wanted
+from bodyloop.data.crops import Crops, CropSpec, draw_crops
+from bodyloop.data.labels import Labels
+from bodyloop.data.mixture import Draw
+from bodyloop.data.record import Record
+from bodyloop.errors import InputError
+from bodyloop.geometry import Camera, CropTransform
+from made_up_people import full_record
+
+SIDE, STORED = 48, 96
+CAMERA = Camera(torch.tensor([420.0, 420.0]), torch.tensor([150.0, 110.0]), (320, 240))
+WILD = AugmentConfig(SIDE, shift=0.1, rotation_chance=1.0, occlusion_chance=0.5)
+
+
+@pytest.fixture(scope="module")
+def records(body: BodyModel) -> list[Record]:
+    return [full_record(body, seed, CAMERA) for seed in range(8)]
+
+
+@pytest.fixture(scope="module")
+def crops(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Crops:
+    spec = CropSpec("made", {}, resolution=STORED, maps=STORED, dense=200)
+    return draw_crops(records, spec, tmp_path_factory.mktemp("crops"))
+
+
+def draws(count: int) -> list[Draw]:
+    return [Draw(0, i, i) for i in range(count)]
+
+
+def one_by_one(records: list[Record], crops: Crops, changes: Changes, body: BodyModel) -> Batch:
+    """The same changes, made of the records themselves."""
+    samples = []
+    for i, record in enumerate(records):
+        (row,) = crops.rows([i])
+        pixel = row["crop_size"] / STORED
+        center = row["crop_center"] + (changes.center[i] - (STORED - 1) / 2) * pixel
+        crop = CropTransform(
+            torch.from_numpy(center),
+            torch.tensor(changes.side[i] * pixel),
+            SIDE,
+            float(changes.angle[i]),
+            bool(changes.flip[i]),
+        )
+        color = tuple((255 * changes.color[i]).round().astype(int).tolist())
+        occluder = Occluder(tuple(changes.box[i].tolist()), bool(changes.ellipse[i]), color)
+        change = Change(crop, tuple(changes.gains[i].tolist()), occluder if changes.hidden[i] else None)
+        changed = change.apply(record, record.image, body, ChartMirror())
+        layout = Layout(UNION45, 200, "smpl", iuv=True)
+        samples.append(to_sample(changed, change, layout, np.random.default_rng(0), None))
+    return Batch.stack(samples)
+
+
+def test_a_batch_is_what_change_makes_of_each_record(records: list[Record], crops: Crops, body: BodyModel):
+    wanted = Wanted("smpl", True, "densepose", SIDE)
+    batches = CropBatches([CropSource(crops)], WILD, body, wanted)
+    changes = Changes.draw(WILD, STORED, crops.spec.margin, 8, np.random.default_rng(5))
+    assert changes.flip.any()
+    assert not changes.flip.all()
+    assert changes.hidden.any()
+    found = batches.lesson(draws(8), np.random.default_rng(5)).batch
+    truth = one_by_one(records, crops, changes, body)
+    for name, tolerance in (
+        ("keypoints", 1e-3), ("confidence", 0), ("joints", 1e-5), ("crop_center", 1e-3), ("crop_size", 1e-3),
+        ("crop_angle", 1e-6),
+    ):  # fmt: skip
+        assert torch.allclose(getattr(found, name), getattr(truth, name), atol=tolerance), name
+    for name in (
+        "detected",
+        "joints_known",
+        "flipped",
+        "has_pose",
+        "has_translation",
+        "has_iuv",
+        "has_parts",
+        "gender",
+    ):
+        assert torch.equal(getattr(found, name), getattr(truth, name)), name
+    for name in ("rotations", "betas", "translation"):
+        assert torch.allclose(getattr(found.bodies, name), getattr(truth.bodies, name), atol=1e-5), name
+    assert torch.allclose(found.camera.focal, truth.camera.focal, rtol=1e-5)
+    assert torch.allclose(found.camera.center, truth.camera.center, atol=1e-3)
+    for i in range(8):  # the record's points lose those that are covered, here their weight is 0
+        mine, theirs = found.dense_weight[i] > 0, truth.dense_weight[i] > 0
+        assert torch.allclose(found.dense_pixels[i, mine], truth.dense_pixels[i, theirs], atol=1e-3)
+        assert torch.equal(found.dense_part[i, mine], truth.dense_part[i, theirs])
+        assert torch.allclose(found.dense_uv[i, mine], truth.dense_uv[i, theirs], atol=1e-6)
+    # Pictures and maps are sampled a second time.
+    assert found.parts is not None
+    assert truth.parts is not None
+    assert (found.parts == truth.parts).float().mean() > 0.97
+    assert found.iuv is not None
+    assert truth.iuv is not None
+    same = (found.iuv[:, 0] == truth.iuv[:, 0]) & (truth.iuv[:, 0] > 0)
+    assert same.sum() > 0.8 * (truth.iuv[:, 0] > 0).sum()
+    assert (found.iuv - truth.iuv).movedim(1, -1)[same].abs().median() < 0.02
+    assert (found.image - truth.image).abs().mean() < 0.02
+
+
+def test_without_augmentation_it_is_the_crop_alone(crops: Crops, body: BodyModel):
+    plain = AugmentConfig.none(STORED, crops.spec.margin)
+    lesson = CropBatches([CropSource(crops)], plain, body).lesson(draws(3), np.random.default_rng(0))
+    rows = crops.rows([0, 1, 2])
+    image = torch.from_numpy(rows["image"].copy()).movedim(-1, 1).float() / 255
+    assert torch.allclose(lesson.batch.image, image, atol=1e-6)
+    assert np.allclose(lesson.batch.keypoints.numpy(), rows["keypoints"], atol=1e-4)
+    assert torch.allclose(
+        lesson.batch.bodies.rotations, torch.from_numpy(rows["rotations"].copy()), atol=1e-6
+    )
+    assert lesson.batch.parts is lesson.batch.iuv is lesson.part_targets is None
+
+
+@pytest.mark.parametrize("config", [AugmentConfig.none(SIDE), WILD])
+def test_all_labels_agree(crops: Crops, body: BodyModel, config: AugmentConfig):
+    """The camera sees the body's keypoints and dense points where the batch says, mirrored or not."""
+    batches = CropBatches([CropSource(crops)], config, body, Wanted(targets="densepose", target_size=12))
+    lesson = batches.lesson(draws(8), np.random.default_rng(2))
+    batch = lesson.batch
+    points = body.points(batch.bodies, body.keypoints(UNION45)[0])
+    seen = batch.confidence > 0
+    assert torch.allclose(batch.camera.project(points)[seen], batch.keypoints[seen], atol=0.02)
+    assert torch.allclose(points[batch.joints_known], batch.joints[batch.joints_known], atol=1e-3)
+    surface = batch.camera.project(body.surface_points(batch.bodies, lesson.corners, lesson.barycentric))
+    there = batch.dense_weight > 0
+    assert there.any(1).all()
+    off = (surface - batch.dense_pixels)[there].norm(dim=-1)
+    assert off.median() < 0.2
+    assert off.quantile(0.95) < 1.0
+    assert lesson.part_targets is not None
+    assert lesson.part_targets.shape == (8, 12, 12)
+    assert lesson.part_targets.max() <= 14
+
+
+def test_labels_and_landmarks_that_do_not_count(crops: Crops, body: BodyModel):
+    none = Labels(0, 0, 0, 0, 0)
+    wanted = Wanted("densepose", True, "densepose", 12)
+    batches = CropBatches([CropSource(crops, none)], AugmentConfig.none(SIDE), body, wanted)
+    lesson = batches.lesson(draws(4), np.random.default_rng(0))
+    batch = lesson.batch
+    for mask in (
+        batch.confidence,
+        batch.dense_weight,
+        lesson.has_part_targets,
+        batch.joints_known,
+        batch.has_pose,
+    ):
+        assert not mask.any()
+    assert not (batch.has_betas | batch.has_orientation | batch.has_translation).any()
+    assert torch.equal(batch.bodies.rotations, torch.eye(3).expand(4, 24, 3, 3))
+    assert batch.has_iuv.all(), "a network's input is no label"
+    assert (batch.keypoints == 0).all()
+    source = CropSource(crops, Labels(), "lsp14")
+    batch = CropBatches([source], AugmentConfig(SIDE), body).lesson(draws(4), np.random.default_rng(0)).batch
+    named = [UNION45.keypoints[i] for i in batch.confidence[0].nonzero()[:, 0].tolist()]
+    assert set(named) == set(get_skeleton("lsp14").keypoints)
+    half = Labels(three_d=0.5)
+    batch = (
+        CropBatches([CropSource(crops, half)], WILD, body).lesson(draws(8), np.random.default_rng(0)).batch
+    )
+    kept = [half.keeps("three_d", Record("made", str(i))) for i in range(8)]
+    assert batch.has_pose.tolist() == kept
+    assert batch.joints_known.any(1).tolist() == kept
+
+
+def test_several_sources_in_one_batch(crops: Crops, body: BodyModel):
+    sources = [CropSource(crops), CropSource(crops, Labels(three_d=0)), CropSource(crops, mirror=None)]
+    flipped = AugmentConfig(SIDE, flip_chance=1.0)
+    batches = CropBatches(sources, flipped, body, Wanted(iuv=True))
+    assert batches.sizes == (8, 8, 8)
+    batch = batches.lesson([Draw(1, 3, 0), Draw(0, 3, 1), Draw(2, 0, 2)], np.random.default_rng(0)).batch
+    assert batch.has_pose.tolist() == [False, True, True]
+    assert batch.has_iuv.tolist() == [True, True, False]
+    assert batch.iuv is not None
+    assert batch.iuv[2].abs().max() == 0
+    assert (batch.source.tolist(), batch.row.tolist()) == ([1, 0, 2], [3, 3, 0])
+    assert batch.names == ("made/3", "made/3", "made/0")
+
+
+def test_the_same_seed_is_the_same_batch(crops: Crops, body: BodyModel):
+    batches = CropBatches([CropSource(crops)], WILD, body, Wanted(targets="densepose"))
+
+    def images(seed: int, lesson: Lesson | None = None) -> torch.Tensor:
+        lesson = batches.lesson(draws(8), np.random.default_rng(seed))
+        return lesson.batch.image
+
+    assert torch.equal(images(1), images(1))
+    assert not torch.equal(images(1), images(2))
+
+
+def test_draws_have_the_ranges_of_the_configuration():
+    config = AugmentConfig(SIDE, shift=0.1)
+    changes = Changes.draw(config, STORED, 1.5, 4000, np.random.default_rng(0))
+    factor = changes.side / (STORED * config.margin / 1.5)
+    assert factor.min() >= 0.75
+    assert factor.max() <= 1.25
+    assert abs(changes.flip.mean() - 0.5) < 0.03
+    assert abs((changes.angle != 0).mean() - 0.4) < 0.03
+    assert abs(changes.angle).max() <= math.radians(60)
+    assert changes.gains.min() >= 0.6
+    assert changes.gains.max() <= 1.4
+    assert not changes.hidden.any()
+    off = (changes.center - (STORED - 1) / 2) / changes.side[:, None]
+    assert 0.09 < abs(off).max() <= 0.1 + 1e-9
+
+
+def test_what_does_not_fit_together(crops: Crops, body: BodyModel, records: list[Record], tmp_path: Path):
+    with pytest.raises(InputError, match="expected at least one"):
+        CropBatches([], WILD, body)
+    with pytest.raises(InputError, match="margin"):
+        CropBatches([CropSource(crops)], AugmentConfig(SIDE, margin=2.0), body)
+    other = draw_crops(records[:2], CropSpec("made", {}, resolution=32, maps=16), tmp_path)
+    with pytest.raises(InputError, match="one layout"):
+        CropBatches([CropSource(crops), CropSource(other)], WILD, body)
