@@ -22,9 +22,9 @@ from bodyloop.data.crops import Surface
 from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera
 from bodyloop.train.feed import Feed
+from bodyloop.train.larder import Pantry, Tools
 from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
-from bodyloop.train.run import Machine, Tools, train
-from bodyloop.train.sources import Pantry
+from bodyloop.train.run import Machine, train
 from bodyloop.train_jobs import TrainingJob, make_tools
 
 LOADER_AIM, FIT_AIM = 2000.0, 0.25

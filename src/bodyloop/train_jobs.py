@@ -25,10 +25,10 @@ from bodyloop.nets.build import load_estimator
 from bodyloop.priors import load_prior
 from bodyloop.priors.prior import LatentPrior
 from bodyloop.train.cards import card_text
+from bodyloop.train.larder import POSES_APART, Pantry, Tools
 from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
-from bodyloop.train.run import Finished, Machine, Precision, Tools, train
+from bodyloop.train.run import Finished, Machine, Precision, train
 from bodyloop.train.settings import changed, from_text
-from bodyloop.train.sources import POSES_APART, Pantry
 from bodyloop.writing import write_atomic
 
 Tell = Callable[[str], None]
