@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from data.made_up_people import CAMERA, full_record
 
 from bodyloop.body import BodyModel, ChartMirror, builtin_atlas
 from bodyloop.body.parts import face_parts
@@ -19,6 +18,7 @@ from bodyloop.errors import InputError
 from bodyloop.evidence import IuvMap, write_iuv
 from bodyloop.geometry import CropTransform
 from bodyloop.raster import iuv_map, part_map, rasterize
+from made_up_people import CAMERA, full_record
 
 SIDE = 128
 SPIN = AugmentConfig(resolution=SIDE, rotation_chance=1.0, shift=0.1)

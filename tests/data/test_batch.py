@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.made_up_people import full_record
 from PIL import Image
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from bodyloop.data.part_maps import PartMap
 from bodyloop.data.record import Joints3D, Keypoints2D, Record, RecordSet
 from bodyloop.errors import InputError
 from bodyloop.geometry import default_focal
+from made_up_people import full_record
 
 SIDE = 64
 LAYOUT = Layout(parts="lsp", iuv=True)
