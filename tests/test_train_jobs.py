@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from bodyloop.cli import main
-from bodyloop.data.synthetic import SyntheticPeople
 from bodyloop.errors import InputError
 from bodyloop.nets.build import build, save_estimator
 from bodyloop.train.recipes import RecordData, SyntheticData, get_recipe
@@ -61,7 +60,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path):
 
 def test_motion_capture_is_part_of_the_recipe():
     recipe = with_mocap(get_recipe("rong"))
-    assert all(isinstance(d, SyntheticData) and d.poses == "mocap" for d in recipe.data())
+    assert all(isinstance(d, SyntheticData) and d.poses == "mocap" for p in recipe.phases for d in p.data)
     assert recipe.validation.poses == "mocap"
 
 
@@ -91,12 +90,3 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
         export_network(ExportJob(weights, tmp_path / "net.pb"))
     with pytest.raises(InputError, match="no such file"):
         export_network(ExportJob(tmp_path / "none", tmp_path / "net.onnx"))
-
-
-def test_synthetic_people_of_a_recipe_can_be_made():
-    """Their sizes and domains are such that drawing accepts them."""
-    for scale in ("smoke", "cpu", "gpu"):
-        recipe = get_recipe("everything", scale)
-        for data in (*recipe.data(), recipe.validation):
-            assert isinstance(data, SyntheticData)
-            SyntheticPeople(data.domain, size=data.size, split=data.split)

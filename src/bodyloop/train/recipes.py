@@ -268,11 +268,6 @@ class Recipe:
                 return number
         raise ValueError(f"step {step} of {self.steps}")
 
-    def data(self) -> tuple[Data, ...]:
-        """Every data set once."""
-        found = [replace(d, weight=1.0) for phase in self.phases for d in phase.data]
-        return tuple(dict.fromkeys(found))
-
 
 @dataclass(frozen=True)
 class _Sizes:
@@ -443,7 +438,6 @@ def hmr(scale: Scale = "cpu", paired: bool = True) -> Recipe:
         keypoints=60.0,
         adversarial=1.0,
         scale=1.0,
-        every_stage=False,
     )
     lab = Labels(dense=0.0, parts=0.0, iuv=0.0, three_d=1.0 if paired else 0.0)
     data = (_synthetic("studio", scale, lab, 0.3), _synthetic("wild", scale, _KEYPOINTS, 0.7))
