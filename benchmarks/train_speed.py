@@ -44,7 +44,7 @@ def small(recipe: Recipe, people: int) -> Recipe:
     return replace(
         recipe,
         phases=phases,
-        validation=replace(recipe.validation, count=8),
+        validation=replace(validation, count=8),
         validate_every=10**6,
         save_every=10**6,
     )

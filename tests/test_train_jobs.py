@@ -1,9 +1,12 @@
 """Training and export on the command line: every mistake is a message, and what was trained is exported."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bodyloop.cli import main
 from bodyloop.errors import InputError
@@ -61,6 +64,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path):
 def test_motion_capture_is_part_of_the_recipe():
     recipe = with_mocap(get_recipe("rong"))
     assert all(isinstance(d, SyntheticData) and d.poses == "mocap" for p in recipe.phases for d in p.data)
+    assert isinstance(recipe.validation, SyntheticData)
     assert recipe.validation.poses == "mocap"
 
 
@@ -90,3 +94,33 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
         export_network(ExportJob(weights, tmp_path / "net.pb"))
     with pytest.raises(InputError, match="no such file"):
         export_network(ExportJob(tmp_path / "none", tmp_path / "net.onnx"))
+
+
+def test_training_on_a_real_data_set_of_smpls_own_body(tmp_path: Path, smpl_arrays: dict[str, np.ndarray]):
+    """SPIN's files, with pictures: no synthetic people, no atlas."""
+    np.savez(tmp_path / "smpl.npz", **smpl_arrays)
+    count, rng = 6, np.random.default_rng(0)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 255, (80, 80, 3), dtype=np.uint8)).save(tmp_path / f"{i}.jpg")
+    place = rng.uniform(10, 70, (count, 24, 2))
+    np.savez(
+        tmp_path / "spin.npz",
+        imgname=np.array([f"{i}.jpg" for i in range(count)]),
+        center=np.full((count, 2), 40.0),
+        scale=np.full(count, 0.4),
+        part=np.concatenate([place, np.ones((count, 24, 1))], 2),
+        pose=rng.normal(0, 0.2, (count, 72)),
+        shape=rng.normal(0, 1, (count, 10)),
+        has_smpl=np.ones(count),
+    )
+    data = RecordData(str(tmp_path / "spin.npz"), images=str(tmp_path))
+    recipe = get_recipe("spin", "smoke")
+    recipe = replace(recipe, phases=(replace(recipe.phases[0], data=(data,)),), validation=data)
+    (tmp_path / "own.json").write_text(to_text(recipe))
+    job = TrainingJob(
+        str(tmp_path / "own.json"), tmp_path / "run", body=tmp_path / "smpl.npz", accelerator="cpu", workers=0
+    )
+    done, _ = train_network(job)
+    assert done.last.exists()
+    with pytest.raises(InputError, match="leave --body out"):
+        train_network(replace(job, recipe="spin", scale="smoke", out=tmp_path / "other"))

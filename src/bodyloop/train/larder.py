@@ -94,9 +94,17 @@ class Pantry:
             poses=self._poses_of(data.split) if data.poses == "mocap" else None,
             body=self.body,
         )
-        labeller = SurfaceLabeller(self.body, None if self.surface is None else self.surface.atlas)
+        labeller = self._labeller()
         records = synthetic_records(people.sample, range(data.count), labeller, spec.name)
         return self._drawn(records, spec, folder)
+
+    def _labeller(self) -> SurfaceLabeller:
+        if self.surface is None or len(self.surface.atlas.faces) != len(self.body.faces):
+            raise InputError(
+                f"synthetic people of the body {self.body.name!r} have no atlas of all its faces; leave --body out, or "
+                "train and validate on data sets (RecordData) alone"
+            )
+        return SurfaceLabeller(self.body, self.surface.atlas)
 
     def _poses_of(self, split: SplitName) -> PoseSource:
         if self.mocap is None:
@@ -194,6 +202,10 @@ def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
         sources = [_source(data, recipe, pantry) for data in phase.data]
         phases.append(CropBatches(sources, recipe.augment, pantry.body, _wanted(recipe, phase)))
     people = _source(replace(recipe.validation, skeleton=None), recipe, pantry)
+    if not people.crops.column("has_pose").any():
+        raise InputError(
+            f"the validation people of {people.crops.spec.name} have no SMPL parameters; choose others"
+        )
     validation = _plain(people, recipe, pantry, _wanted(recipe, None))
     return Larder(phases, validation, _fits(recipe, pantry, tools, phases))
 

@@ -214,7 +214,7 @@ class Recipe:
         source: where its numbers come from.
         network: which one; its inputs are the training's.
         phases: one after the other.
-        validation: people on whom the best weights are chosen.
+        validation: people with 3D labels, on whom the best weights are chosen.
         optimiser: of all phases.
         augment: how crops are changed; its resolution is made the network's.
         loop: SPIN's, if any.
@@ -229,7 +229,7 @@ class Recipe:
     source: str
     network: Config
     phases: tuple[Phase, ...]
-    validation: SyntheticData
+    validation: Data
     optimiser: Optimiser = field(default_factory=Optimiser)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loop: FitLoop | None = None

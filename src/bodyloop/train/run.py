@@ -460,10 +460,13 @@ class _Run:
         for first in range(0, count, size):
             draws = [Draw(0, row, row) for row in range(first, min(first + size, count))]
             batch = self.validation.lesson(draws, stream(0)).batch.to(self.fabric.device)
+            batch = batch[(batch.has_pose & batch.has_orientation & batch.has_betas).nonzero()[:, 0]]
+            if not len(batch):
+                continue
             with self.fabric.autocast():
                 estimate = self.network(self.regressor.crops(batch))
             found = self.regressor.placed(estimate, batch)
-            if first == 0:
+            if not errors:
                 self._picture(batch, found)
             for name, values in self.tools.measure(found, batch.bodies, self.body).items():
                 errors.setdefault(name, []).append(values)
