@@ -41,6 +41,8 @@ def small(recipe: Recipe, people: int) -> Recipe:
         )
         for phase in recipe.phases
     )
+    validation = recipe.validation
+    assert isinstance(validation, SyntheticData), "recipes by name are validated on synthetic people"
     return replace(
         recipe,
         phases=phases,
