@@ -17,7 +17,7 @@ from bodyloop.data.splits import SplitName
 from bodyloop.data.synthetic import get_domain
 from bodyloop.data.synthetic.domains import DomainName
 from bodyloop.errors import InputError
-from bodyloop.fit.problem import TUNED, EnergyWeights
+from bodyloop.fit.problem import MATCHED, EnergyWeights
 from bodyloop.nets.build import Config
 from bodyloop.nets.estimator import InputKind
 from bodyloop.nets.hmr import HmrConfig
@@ -191,7 +191,9 @@ class FitLoop:
         initial: start of the fits made before the training: "lifter", poses regressed from the keypoints, as the paper
             prefers, or "mean", the mean pose.
         steps: most iterations of a fit in the loop. Second-order ones: the paper takes 50 first-order ones.
-        weights: of the fit's energy.
+        weights: of the fit's energy. With an anchor, the fit stays near the network's pose as it does near a lifter's:
+            SPIN takes that pose as a start alone, and where the keypoints say nothing of depth its fits forget it.
+        spread: radians by which the network's joints are taken to be off, for the anchor.
         threshold: fits with a larger mean reprojection error, as a share of the person's extent in the image, do not
             supervise; SPIN's released threshold on its loss corresponds to about this.
         most_beta: nor do shape coefficients beyond this; they are pulled to the mean instead.
@@ -200,7 +202,8 @@ class FitLoop:
     mode: Literal["static", "in_loop", "unpaired"] = "in_loop"
     initial: Literal["lifter", "mean"] = "lifter"
     steps: int = 10
-    weights: EnergyWeights = TUNED
+    weights: EnergyWeights = MATCHED
+    spread: float = 0.3
     threshold: float = 0.05
     most_beta: float = 3.0
 
