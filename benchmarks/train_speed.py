@@ -22,9 +22,9 @@ from bodyloop.data.crops import Surface
 from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera
 from bodyloop.train.feed import Feed
+from bodyloop.train.larder import Pantry, Tools
 from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
-from bodyloop.train.run import Machine, Tools, train
-from bodyloop.train.sources import Pantry
+from bodyloop.train.run import Machine, train
 from bodyloop.train_jobs import TrainingJob, make_tools
 
 LOADER_AIM, FIT_AIM = 2000.0, 0.25
@@ -41,25 +41,31 @@ def small(recipe: Recipe, people: int) -> Recipe:
         )
         for phase in recipe.phases
     )
+    validation = recipe.validation
+    assert isinstance(validation, SyntheticData), "recipes by name are validated on synthetic people"
     return replace(
         recipe,
         phases=phases,
-        validation=replace(recipe.validation, count=8),
+        validation=replace(validation, count=8),
         validate_every=10**6,
         save_every=10**6,
     )
 
 
 def loader_rate(recipe: Recipe, pantry: Pantry, wanted: Wanted, seconds: float = 3.0) -> float:
-    """Crops a second and core."""
+    """Crops a second of one core."""
     sources = [CropSource(pantry.crops(data, recipe)) for data in recipe.phases[0].data]
     batches = CropBatches(sources, recipe.augment, pantry.body, wanted)
     feed = Feed(batches, [data.weight for data in recipe.phases[0].data], recipe.optimiser.batch)
     feed[0]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     began, made = time.process_time(), 0
     while time.process_time() - began < seconds:
         made += len(feed[made].batch)
-    return round(made / (time.process_time() - began), 1)
+    rate = round(made / (time.process_time() - began), 1)
+    torch.set_num_threads(threads)
+    return rate
 
 
 def fits_from_scratch(recipe: Recipe, pantry: Pantry, tools: Tools) -> float:
@@ -86,7 +92,6 @@ def main() -> None:
     parser.add_argument("--crops", type=Path, help="folder for crops that other runs share")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
     recipe = small(get_recipe(options.recipe, options.scale), options.people)
     with tempfile.TemporaryDirectory() as folder:
         out, body = Path(folder), builtin_body()
@@ -106,6 +111,7 @@ def main() -> None:
             "recipe": options.recipe,
             "scale": options.scale,
             "batch": recipe.optimiser.batch,
+            "threads": torch.get_num_threads(),
             "people_per_s": round(people / whole, 1),
             "seconds_with_start": round(time.perf_counter() - began, 2),
             **{f"{name}_share": round(seconds / whole, 3) for name, seconds in spent.items()},

@@ -5,7 +5,7 @@
     python tools/write_results.py detect --photos FOLDER
     python tools/write_results.py weights --mocap DATA
     python tools/write_results.py speed | time | networks
-    python tools/write_results.py raster | synth | scores
+    python tools/write_results.py raster | synth | scores | train
     python tools/write_results.py surface --mocap DATA
     python tools/write_results.py table --results FOLDER/zanfir-table1.json
     python tools/write_results.py page
@@ -42,6 +42,7 @@ COMMANDS = {
     "synth": ["benchmarks/synth_speed.py"],
     "scores": ["benchmarks/score_speed.py"],
     "networks": ["benchmarks/network_sizes.py"],
+    "train": ["benchmarks/train_speed.py"],
 }
 
 
@@ -283,6 +284,11 @@ PAGES = {
     "synth": plain_page("Speed of the synthetic people", "Samples a second and processor time, 224 x 224."),
     "scores": plain_page("Speed of the metrics", "Scores of synthetic people, next to the plain way."),
     "networks": networks_page,
+    "train": plain_page(
+        "Speed of training",
+        "The small network of SPIN's recipe with fits in the loop: people a second through the whole step, what its "
+        "time goes into, and batches a core makes when that is all it does (people a second).",
+    ),
 }
 
 

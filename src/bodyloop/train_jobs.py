@@ -25,10 +25,10 @@ from bodyloop.nets.build import load_estimator
 from bodyloop.priors import load_prior
 from bodyloop.priors.prior import LatentPrior
 from bodyloop.train.cards import card_text
+from bodyloop.train.larder import POSES_APART, Pantry, Tools
 from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
-from bodyloop.train.run import Finished, Machine, Precision, Tools, train
+from bodyloop.train.run import Finished, Machine, Precision, train
 from bodyloop.train.settings import changed, from_text
-from bodyloop.train.sources import POSES_APART, Pantry
 from bodyloop.writing import write_atomic
 
 Tell = Callable[[str], None]
@@ -109,7 +109,10 @@ def with_mocap(recipe: Recipe) -> Recipe:
         )
         for phase in recipe.phases
     )
-    return replace(recipe, phases=phases, validation=replace(recipe.validation, poses="mocap"))
+    people = recipe.validation
+    if isinstance(people, SyntheticData):
+        people = replace(people, poses="mocap")
+    return replace(recipe, phases=phases, validation=people)
 
 
 def train_network(
@@ -239,15 +242,13 @@ def _card(job: TrainingJob, recipe: Recipe, done: Finished) -> str:
     numbers = sum(parameter.numel() for parameter in network.parameters())
     errors = ", ".join(f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items())
     data = "; ".join(f"{phase.name}: {', '.join(map(str, phase.data))}" for phase in recipe.phases)
-    people = recipe.validation
     lines = [
         f"Recipe: {recipe.name} ({recipe.source}), {recipe.steps:,} steps of {recipe.optimiser.batch} people, seed "
         f"{recipe.seed}; all settings are in recipe.json beside this card.",
         f"Network: {type(recipe.network).__name__}, {numbers:,} numbers, looks at {' and '.join(recipe.inputs)} of "
         f"{recipe.network.resolution} pixels.",
         f"Data: {data}.",
-        f"Validation: {people.count:,} synthetic people ({people.domain}, poses of {people.poses}); best after step "
-        f"{done.best_step:,}: {errors}.",
+        f"Validation: {recipe.validation}; best after step {done.best_step:,}: {errors}.",
         f"Command: `bodyloop train {job.recipe} -o DIR --scale {job.scale}"
         + "".join(f" --set {change}" for change in job.set)
         + f"`, bodyloop {__version__}.",

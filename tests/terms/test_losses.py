@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from bodyloop.body import Bodies
+from bodyloop.data.part_maps import UNKNOWN
 from bodyloop.priors import load_prior
 from bodyloop.terms import (
     betas_loss,
@@ -159,6 +160,7 @@ def test_priors_and_regularisers_pull_the_right_way(body):
 
 
 def test_part_maps_are_sampled_where_the_cells_are():
+    assert UNKNOWN_PART == UNKNOWN
     labels = torch.zeros(2, 8, 8, dtype=torch.uint8)
     labels[:, 4:, :4] = 2
     labels[0, 0, 0] = UNKNOWN_PART

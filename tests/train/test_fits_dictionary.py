@@ -17,7 +17,7 @@ from bodyloop.data.labels import Labels
 from bodyloop.data.mixture import Draw
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
-from bodyloop.geometry import Camera
+from bodyloop.geometry import Camera, geodesic_distance
 from bodyloop.train import fits as module
 from bodyloop.train.fits import FitsDictionary, Loop, extents, initial_fits, reprojection_error
 from bodyloop.train.recipes import FitLoop
@@ -205,6 +205,17 @@ def test_in_the_loop_fits_from_good_answers_are_good(body: BodyModel, source: Cr
     targets, _ = loop.targets(batch, bad)
     assert (fits.error <= stored).all()
     assert targets.has_rotations.all()
+
+
+def test_an_anchor_keeps_what_the_network_knows_of_depth(body: BodyModel, source: CropSource):
+    """Answers have the right pose: fits that know no more of it than where to start forget more of it."""
+    batch, right = batch_of(source, body, TURNED, 4), truth(source, body, TURNED, 4)
+    answers = Bodies(right.rotations, 0 * right.betas, right.translation)
+    off = []
+    for weights in (FitLoop().weights, replace(FitLoop().weights, anchor=0.0)):
+        fits = Loop(FitLoop(weights=weights), body, {}).fit(batch, answers)
+        off.append(geodesic_distance(fits.rotations, right.rotations).mean())
+    assert off[0] < 0.6 * off[1]
 
 
 def test_static_fits_are_never_fitted_anew(body: BodyModel, source: CropSource, monkeypatch):

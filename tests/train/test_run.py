@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from bodyloop.errors import InputError
 from bodyloop.nets.build import load_estimator
@@ -56,6 +57,12 @@ def test_every_recipe_trains(name: str, crops: Path, tmp_path: Path):
         assert all(line["fits_good"] for line in lines if line["fits_error"])
 
 
+def same_weights(first: Path, second: Path) -> bool:
+    """The order of a file's metadata is not fixed, so bytes may differ."""
+    a, b = load_file(first), load_file(second)
+    return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
+
+
 STOPPED = ("spin", "hmr", "zanfir")
 
 
@@ -81,8 +88,8 @@ def straight_and_stopped(
 @pytest.mark.parametrize("name", STOPPED)
 def test_a_run_that_was_stopped_ends_the_same(name: str, crops: Path, tmp_path: Path, monkeypatch):
     whole, parts = straight_and_stopped(name, crops, tmp_path, monkeypatch)
-    assert whole.last.read_bytes() == parts.last.read_bytes()
-    assert whole.best.read_bytes() == parts.best.read_bytes()
+    assert same_weights(whole.last, parts.last)
+    assert same_weights(whole.best, parts.best)
     assert (whole.errors, whole.best_step) == (parts.errors, parts.best_step)
     assert (tmp_path / "whole" / LOG).read_text() == (tmp_path / "parts" / LOG).read_text()
     states = [torch.load(tmp_path / run / STATE, weights_only=True) for run in ("whole", "parts")]
@@ -93,13 +100,13 @@ def test_a_run_that_was_stopped_ends_the_same(name: str, crops: Path, tmp_path: 
 def test_workers_do_not_matter(crops: Path, tmp_path: Path):
     alone, _ = train_network(job("rong", tmp_path / "alone", crops))
     helped, _ = train_network(replace(job("rong", tmp_path / "helped", crops), workers=1))
-    assert alone.last.read_bytes() == helped.last.read_bytes()
+    assert same_weights(alone.last, helped.last)
 
 
 def test_seeds_matter(crops: Path, tmp_path: Path):
     first, _ = train_network(job("rong", tmp_path / "0", crops))
     second, _ = train_network(job("rong", tmp_path / "1", crops, "seed=1"))
-    assert first.last.read_bytes() != second.last.read_bytes()
+    assert not same_weights(first.last, second.last)
 
 
 def test_half_precision(crops: Path, tmp_path: Path):
@@ -109,8 +116,10 @@ def test_half_precision(crops: Path, tmp_path: Path):
 
 def test_a_network_learns_a_few_people_by_heart(crops: Path, tmp_path: Path):
     changes = (
-        "phases.0.steps=60", "validate_every=1000", "optimiser.rate=2e-3", "augment.flip_chance=0",
-        "augment.rotation_chance=0", "augment.scale_sd=0", "augment.channel_gain=0", "network.dropout=0",
+        "phases.0.steps=30", "phases.0.data.1.weight=0", "phases.0.data.2.weight=0", "validate_every=1000",
+        "optimiser.rate=2e-3", "optimiser.batch=8", "augment.flip_chance=0", "augment.rotation_chance=0",
+        "augment.scale_sd=0", "augment.shift=0", "augment.occlusion_chance=0", "augment.channel_gain=0",
+        "network.dropout=0",
     )  # fmt: skip
     train_network(job("everything", tmp_path / "run", crops, *changes))
     losses = [float(line["joints"]) for line in log(tmp_path / "run")]
@@ -159,7 +168,7 @@ def test_recipes_from_files(crops: Path, tmp_path: Path):
     train_network(job("rong", tmp_path / "run", crops))
     file = tmp_path / "run" / RECIPE
     again, _ = train_network(job(str(file), tmp_path / "again", crops))
-    assert again.last.read_bytes() == (tmp_path / "run" / LAST).read_bytes()
+    assert same_weights(again.last, tmp_path / "run" / LAST)
     with pytest.raises(InputError, match="no such file"):
         train_network(job(str(tmp_path / "none.json"), tmp_path / "x", crops))
 
@@ -195,8 +204,9 @@ def test_a_run_that_was_killed_ends_the_same(crops: Path, tmp_path: Path):
         run.send_signal(signal.SIGKILL)
         run.wait()
     subprocess.run([*command, "-o", str(parts), "--resume"], check=True)
-    for name in (LAST, BEST, LOG):
-        assert (tmp_path / "whole" / name).read_bytes() == (parts / name).read_bytes(), name
+    for name in (LAST, BEST):
+        assert same_weights(tmp_path / "whole" / name, parts / name), name
+    assert (tmp_path / "whole" / LOG).read_text() == (parts / LOG).read_text()
 
 
 @pytest.mark.slow

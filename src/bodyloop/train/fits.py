@@ -5,6 +5,7 @@ does in 50 steps through the mesh takes a few iterations on the keypoints alone.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -279,6 +280,9 @@ class Loop:
         """Fits (B,) that start from the network's answers, which know orientation and place: one stage alone."""
         problem = FitProblem.build(self.body, batch.evidence(), batch.camera)
         start = answers.to(self.body.v_template)
+        if self.config.weights.anchor:
+            scale = start.betas.new_full((69,), self.config.spread)
+            problem = replace(problem, anchor=start.pose[:, 3:], anchor_scale=scale)
         return solve(self.body, problem, self.prior, start, self.stages).bodies.to(answers.betas)
 
     def _stored(self, batch: Batch) -> tuple[Bodies, Tensor]:

@@ -17,7 +17,7 @@ from bodyloop.data.splits import SplitName
 from bodyloop.data.synthetic import get_domain
 from bodyloop.data.synthetic.domains import DomainName
 from bodyloop.errors import InputError
-from bodyloop.fit.problem import TUNED, EnergyWeights
+from bodyloop.fit.problem import MATCHED, EnergyWeights
 from bodyloop.nets.build import Config
 from bodyloop.nets.estimator import InputKind
 from bodyloop.nets.hmr import HmrConfig
@@ -191,7 +191,9 @@ class FitLoop:
         initial: start of the fits made before the training: "lifter", poses regressed from the keypoints, as the paper
             prefers, or "mean", the mean pose.
         steps: most iterations of a fit in the loop. Second-order ones: the paper takes 50 first-order ones.
-        weights: of the fit's energy.
+        weights: of the fit's energy. With an anchor, the fit stays near the network's pose as it does near a lifter's:
+            SPIN takes that pose as a start alone, and where the keypoints say nothing of depth its fits forget it.
+        spread: radians by which the network's joints are taken to be off, for the anchor.
         threshold: fits with a larger mean reprojection error, as a share of the person's extent in the image, do not
             supervise; SPIN's released threshold on its loss corresponds to about this.
         most_beta: nor do shape coefficients beyond this; they are pulled to the mean instead.
@@ -200,7 +202,8 @@ class FitLoop:
     mode: Literal["static", "in_loop", "unpaired"] = "in_loop"
     initial: Literal["lifter", "mean"] = "lifter"
     steps: int = 10
-    weights: EnergyWeights = TUNED
+    weights: EnergyWeights = MATCHED
+    spread: float = 0.3
     threshold: float = 0.05
     most_beta: float = 3.0
 
@@ -214,7 +217,7 @@ class Recipe:
         source: where its numbers come from.
         network: which one; its inputs are the training's.
         phases: one after the other.
-        validation: people on whom the best weights are chosen.
+        validation: people with 3D labels, on whom the best weights are chosen.
         optimiser: of all phases.
         augment: how crops are changed; its resolution is made the network's.
         loop: SPIN's, if any.
@@ -229,7 +232,7 @@ class Recipe:
     source: str
     network: Config
     phases: tuple[Phase, ...]
-    validation: SyntheticData
+    validation: Data
     optimiser: Optimiser = field(default_factory=Optimiser)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loop: FitLoop | None = None
@@ -267,11 +270,6 @@ class Recipe:
             if step < end:
                 return number
         raise ValueError(f"step {step} of {self.steps}")
-
-    def data(self) -> tuple[Data, ...]:
-        """Every data set once."""
-        found = [replace(d, weight=1.0) for phase in self.phases for d in phase.data]
-        return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -443,7 +441,6 @@ def hmr(scale: Scale = "cpu", paired: bool = True) -> Recipe:
         keypoints=60.0,
         adversarial=1.0,
         scale=1.0,
-        every_stage=False,
     )
     lab = Labels(dense=0.0, parts=0.0, iuv=0.0, three_d=1.0 if paired else 0.0)
     data = (_synthetic("studio", scale, lab, 0.3), _synthetic("wild", scale, _KEYPOINTS, 0.7))

@@ -8,7 +8,7 @@ import csv
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,25 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from bodyloop.body import Bodies, BodyModel
-from bodyloop.data.augment import AugmentConfig
 from bodyloop.data.batch import Batch
-from bodyloop.data.crop_batches import CropBatches, CropSource, Lesson, Wanted
+from bodyloop.data.crop_batches import Lesson
 from bodyloop.data.mixture import Draw
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
-from bodyloop.evidence import Evidence
-from bodyloop.geometry import Camera
 from bodyloop.nets.build import build, save_estimator
 from bodyloop.nets.estimator import Estimate
 from bodyloop.nets.multistage import MultistageConfig
-from bodyloop.nets.two_branch import TwoBranchConfig
 from bodyloop.priors.adversarial import Adversarial, discriminator_loss
 from bodyloop.train.feed import Feed
-from bodyloop.train.fits import FitsDictionary, Loop, initial_fits
-from bodyloop.train.recipes import Data, Phase, Recipe, Supervision, SyntheticData
+from bodyloop.train.fits import FitsDictionary, Loop
+from bodyloop.train.larder import Larder, Pantry, Tools, stock
+from bodyloop.train.recipes import Phase, Recipe, Supervision
 from bodyloop.train.regressor import Regressor, Targets
 from bodyloop.train.settings import from_text, to_text
-from bodyloop.train.sources import Pantry
 from bodyloop.writing import make_folder, write_atomic
 
 RECIPE, STATE, LOG = "recipe.json", "state.ckpt", "log.csv"
@@ -68,27 +64,6 @@ class Machine:
     channels_last: bool = False
     workers: int = 1
     log: Literal["csv", "tensorboard"] = "csv"
-
-
-@dataclass(frozen=True, eq=False)
-class Tools:
-    """What a run takes from rooms above.
-
-    Attributes:
-        measure: errors (N,) in mm by name, of found and true bodies; `Recipe.choose` is one of the names.
-        fit: N people from scratch, by the kind of start (`FitLoop.initial`).
-        picture: writes a picture of a batch and the bodies found in it.
-        real_poses: so many body poses (N, 23, 3, 3) that people take, for discriminators.
-        tell: called with a line whenever there is something to say.
-        progress: called with what is done, how much is done and how much there is to do.
-    """
-
-    measure: Callable[[Bodies, Bodies, BodyModel], dict[str, Tensor]]
-    fit: Callable[[Evidence, Camera, str], Bodies]
-    picture: Callable[[Path, Batch, Bodies], None]
-    real_poses: Callable[[int, torch.Generator], Tensor]
-    tell: Callable[[str], None] = lambda text: None
-    progress: Callable[[str, int, int], None] = lambda what, done, wanted: None
 
 
 @dataclass
@@ -157,13 +132,15 @@ def train(
     """
     machine = machine or Machine()
     _check(recipe, machine)
-    fabric = _fabric(machine, out)
-    if not fabric.is_global_zero:  # one process does the talking
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # one process does the talking
         tools = replace(tools, tell=lambda text: None, progress=lambda what, done, wanted: None)
         pantry = replace(pantry, tell=tools.tell, progress=lambda done, wanted: None)
-    with fabric.rank_zero_first():
-        _settle(recipe, out, resume)
-    run = _Run(recipe, out, pantry, tools, machine, fabric, backbones)
+    fabric = _fabric(machine, out)
+    _settle(recipe, out, resume)
+    # Before there are other processes, which would wait, and give up waiting, while data are drawn.
+    larder = stock(recipe, pantry, tools)
+    fabric.launch()
+    run = _Run(recipe, out, pantry.body, larder, tools, machine, fabric, backbones)
     return run.go(recipe.steps if until is None else min(until, recipe.steps))
 
 
@@ -186,7 +163,7 @@ def _check(recipe: Recipe, machine: Machine) -> None:
 
 
 def _fabric(machine: Machine, out: Path) -> Any:
-    """Lightning's, launched."""
+    """Lightning's, not launched yet."""
     try:
         from lightning.fabric import Fabric
     except ImportError as error:
@@ -214,7 +191,6 @@ def _fabric(machine: Machine, out: Path) -> Any:
         )
     except (ValueError, RuntimeError) as error:  # Lightning's MisconfigurationException among them
         raise InputError(f"these devices cannot be had: {error}") from None
-    fabric.launch()
     return fabric
 
 
@@ -243,15 +219,16 @@ class _Run:
         self,
         recipe: Recipe,
         out: Path,
-        pantry: Pantry,
+        body: BodyModel,
+        larder: Larder,
         tools: Tools,
         machine: Machine,
         fabric: Any,
         backbones: dict[str, str | Path] | None,
     ) -> None:
         self.recipe, self.out, self.tools, self.machine, self.fabric = recipe, out, tools, machine, fabric
-        self.clock, self.pantry = Clock(), pantry
-        self.body = pantry.body.to(fabric.device)
+        self.clock, self.larder = Clock(), larder
+        self.body = body.to(fabric.device)
         self.network = build(recipe.network, recipe.seed, backbones).to(fabric.device)
         if machine.channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -264,10 +241,8 @@ class _Run:
         kind = torch.optim.AdamW if chosen.decay else torch.optim.Adam
         self.optimiser = kind(self.network.parameters(), chosen.rate, weight_decay=chosen.decay)
         self.adversary, self.adversary_optimiser = self._adversary()
-        with fabric.rank_zero_first():  # one process draws, the others find
-            self.feeds = [self._feed(number) for number in range(len(recipe.phases))]
-            self.validation = self._validation()
-            self.fits = self._fits()
+        self.feeds = [self._feed(number) for number in range(len(recipe.phases))]
+        self.validation, self.fits = larder.validation, larder.fits
         self.step, self.best, self.best_step, self.skipped = 0, float("inf"), 0, 0
         self.errors: dict[str, float] = {}
 
@@ -281,86 +256,16 @@ class _Run:
             adversary = Adversarial().to(self.fabric.device)
         return adversary, torch.optim.Adam(adversary.parameters(), self.recipe.optimiser.adversary_rate)
 
-    def _source(self, data: Data) -> CropSource:
-        crops = self.pantry.crops(data, self.recipe)
-        surface = self.pantry.surface
-        labels = data.labels
-        if self.recipe.loop is not None and self.recipe.loop.mode == "unpaired":
-            labels = replace(labels, three_d=0.0)
-        return CropSource(crops, labels, data.skeleton, None if surface is None else surface.mirror)
-
-    def _wanted(self, phase: Phase | None) -> Wanted:
-        recipe, inputs = self.recipe, self.recipe.inputs
-        network, losses = recipe.network, None if phase is None else phase.losses
-        looked_at = network.partition if isinstance(network, TwoBranchConfig) else "densepose"
-        targets = losses is not None and (losses.parts or losses.part_maps)
-        return Wanted(
-            looked_at if "parts" in inputs else None,
-            "iuv" in inputs,
-            losses.partition if losses is not None and targets else None,
-            recipe.part_map,
-        )
-
     def _feed(self, number: int) -> Feed:
-        phase = self.recipe.phases[number]
-        sources = [self._source(data) for data in phase.data]
-        batches = CropBatches(sources, self.recipe.augment, self.pantry.body, self._wanted(phase))
+        weights = [data.weight for data in self.recipe.phases[number].data]
         return Feed(
-            batches,
-            [data.weight for data in phase.data],
+            self.larder.phases[number],
+            weights,
             self.recipe.optimiser.batch // self.fabric.world_size,
             seed=self.recipe.seed,
             phase=number,
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
-        )
-
-    def _plain(self, source: CropSource, wanted: Wanted) -> CropBatches:
-        """Crops that are not augmented."""
-        augment = AugmentConfig.none(self.recipe.augment.resolution, self.recipe.augment.margin)
-        return CropBatches([source], augment, self.pantry.body, wanted)
-
-    def _validation(self) -> CropBatches:
-        return self._plain(self._source(replace(self.recipe.validation, skeleton=None)), self._wanted(None))
-
-    def _fits(self) -> list[dict[int, FitsDictionary]]:
-        """Of each phase, by the number of the data set within it; phases share those of the same people."""
-        loop = self.recipe.loop
-        if loop is None:
-            return [{} for _ in self.feeds]
-        made: dict[Data, FitsDictionary] = {}
-        found = []
-        for phase, feed in zip(self.recipe.phases, self.feeds, strict=True):
-            own = {}
-            for number, (data, source) in enumerate(zip(phase.data, feed.batches.sources, strict=True)):
-                if source.kept()["three_d"].all() and isinstance(data, SyntheticData):
-                    continue  # everybody is labelled
-                key = replace(data, weight=1.0)
-                if key not in made:
-                    made[key] = self._initial(source, loop.initial)
-                own[number] = made[key]
-            found.append(own)
-        return found
-
-    def _initial(self, source: CropSource, start: Literal["lifter", "mean"]) -> FitsDictionary:
-        plain, name = self._plain(source, Wanted()), source.crops.spec.name
-        labels = source.labels
-        kind = f"{start}-{source.skeleton}-{labels.keypoints:g}-{labels.seed}"
-
-        def batch_of(span: range) -> Batch:
-            return plain.lesson([Draw(0, row, row) for row in span], stream(0)).batch
-
-        def fit(evidence: Evidence, camera: Camera) -> Bodies:
-            return self.tools.fit(evidence, camera, start)
-
-        self.tools.tell(f"fits of {name}, {len(source.crops):,} people")
-        return initial_fits(
-            len(source.crops),
-            batch_of,
-            self.pantry.body,
-            fit,
-            source.crops.folder / f"fits-{kind}",
-            lambda done, wanted: self.tools.progress("fits", done, wanted),
         )
 
     # What is kept
@@ -555,10 +460,13 @@ class _Run:
         for first in range(0, count, size):
             draws = [Draw(0, row, row) for row in range(first, min(first + size, count))]
             batch = self.validation.lesson(draws, stream(0)).batch.to(self.fabric.device)
+            batch = batch[(batch.has_pose & batch.has_orientation & batch.has_betas).nonzero()[:, 0]]
+            if not len(batch):
+                continue
             with self.fabric.autocast():
                 estimate = self.network(self.regressor.crops(batch))
             found = self.regressor.placed(estimate, batch)
-            if first == 0:
+            if not errors:
                 self._picture(batch, found)
             for name, values in self.tools.measure(found, batch.bodies, self.body).items():
                 errors.setdefault(name, []).append(values)

@@ -1,0 +1,280 @@
+"""What a run needs on disk before it begins: crops of its data sets, and fits of those whom nobody labelled.
+
+All of it is found in a cache, or made and kept there once for all runs that want the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bodyloop.body import Bodies, BodyModel
+from bodyloop.data.augment import AugmentConfig
+from bodyloop.data.batch import Batch
+from bodyloop.data.crop_batches import CropBatches, CropSource, Wanted
+from bodyloop.data.crops import Crops, CropSpec, Surface, draw_crops
+from bodyloop.data.formats.format import DatasetSpec
+from bodyloop.data.formats.registry import open_dataset
+from bodyloop.data.mixture import Draw
+from bodyloop.data.record import RecordSet
+from bodyloop.data.splits import SplitName, read_poses
+from bodyloop.data.synthetic import (
+    MocapPoses,
+    PoseSource,
+    SurfaceLabeller,
+    SyntheticPeople,
+    synthetic_records,
+)
+from bodyloop.data.synthetic.streams import stream
+from bodyloop.errors import InputError
+from bodyloop.evidence import Evidence
+from bodyloop.geometry import Camera
+from bodyloop.nets.two_branch import TwoBranchConfig
+from bodyloop.train.fits import FitsDictionary, initial_fits
+from bodyloop.train.recipes import Data, Phase, Recipe, RecordData, SyntheticData
+
+POSES_APART = 8.0  # degrees, as the priors are trained
+
+Tell = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Pantry:
+    """Where crops are kept, and what they are made of on this machine.
+
+    Attributes:
+        cache: folder for the crops of all runs.
+        body: the model of all people.
+        surface: its atlas, for dense keypoints; None for none.
+        mocap: folder with motion capture, for data that ask for it.
+        clips: folder for the converted clips.
+        workers: processes that draw.
+        tell: called with a line whenever there is something to say.
+        progress: called with the numbers of crops that are done and wanted.
+    """
+
+    cache: Path
+    body: BodyModel
+    surface: Surface | None
+    mocap: Path | None = None
+    clips: Path | None = None
+    workers: int = 0
+    tell: Tell = lambda text: None
+    progress: Progress = lambda done, wanted: None
+    _poses: dict[str, PoseSource] = field(default_factory=dict, init=False)
+
+    def crops(self, data: Data, recipe: Recipe) -> Crops:
+        """The crops of a data set, of the size that the recipe's network and augmentation need.
+
+        Raises:
+            InputError: no motion capture where there should be, an unknown data set, or a cache that cannot be written.
+        """
+        widest = recipe.augment.margin * (1 + recipe.augment.scale_limit)
+        side = round(recipe.augment.resolution * widest / recipe.augment.margin)
+        sizes = {"resolution": side, "margin": round(widest, 6), "maps": side // 2}
+        if isinstance(data, SyntheticData):
+            return self._synthetic(data, sizes)
+        return self._records(data, sizes)
+
+    def _synthetic(self, data: SyntheticData, sizes: dict[str, Any]) -> Crops:
+        made_of = {k: v for k, v in asdict(data).items() if k in ("domain", "seed", "split", "size", "poses")}
+        spec = CropSpec(f"{data.domain}-{data.split}", made_of, body=self.body.name, **sizes)
+        folder = spec.folder(self.cache)
+        if found := _complete(folder, data.count):
+            return found
+        people = SyntheticPeople(
+            data.domain,
+            seed=data.seed,
+            split=data.split,
+            size=data.size,
+            poses=self._poses_of(data.split) if data.poses == "mocap" else None,
+            body=self.body,
+        )
+        labeller = self._labeller()
+        records = synthetic_records(people.sample, range(data.count), labeller, spec.name)
+        return self._drawn(records, spec, folder)
+
+    def _labeller(self) -> SurfaceLabeller:
+        if self.surface is None or len(self.surface.atlas.faces) != len(self.body.faces):
+            raise InputError(
+                f"synthetic people of the body {self.body.name!r} have no atlas of all its faces; leave --body out, or "
+                "train and validate on data sets (RecordData) alone"
+            )
+        return SurfaceLabeller(self.body, self.surface.atlas)
+
+    def _poses_of(self, split: SplitName) -> PoseSource:
+        if self.mocap is None:
+            raise InputError("these data take poses of motion capture; name its folder with --mocap")
+        if split not in self._poses:
+            found = read_poses(self.mocap, split, POSES_APART, self.clips, self.tell)
+            self._poses[split] = MocapPoses(found, f"motion capture, {split} subjects, {len(found)} poses")
+        return self._poses[split]
+
+    def _records(self, data: RecordData, sizes: dict[str, Any]) -> Crops:
+        if not data.path:
+            raise InputError("a RecordData needs the path of a data set")
+        asked = DatasetSpec(
+            Path(data.path),
+            data.format,
+            images=None if data.images is None else Path(data.images),
+            split=data.split,
+            body=self.body,
+        )
+        records = open_dataset(asked)
+        made_of = {"path": str(Path(data.path).resolve()), "format": data.format, "split": data.split}
+        made_of["images"] = None if data.images is None else str(Path(data.images).resolve())
+        spec = CropSpec(asked.label, made_of, partition=data.partition, body=self.body.name, **sizes)
+        folder = spec.folder(self.cache)
+        return _complete(folder, len(records)) or self._drawn(records, spec, folder)
+
+    def _drawn(self, records: RecordSet, spec: CropSpec, folder: Path) -> Crops:
+        self.tell(f"drawing {len(records):,} crops of {spec.name} into {folder}")
+        return draw_crops(
+            records,
+            spec,
+            folder,
+            body=self.body,
+            surface=self.surface,
+            workers=self.workers,
+            progress=self.progress,
+        )
+
+
+def _complete(folder: Path, count: int) -> Crops | None:
+    """The crops, if there are as many; drawing tells what is wrong with those there are."""
+    try:
+        return Crops(folder, count)
+    except InputError:
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Tools:
+    """What a run takes from rooms above.
+
+    Attributes:
+        measure: errors (N,) in mm by name, of found and true bodies; `Recipe.choose` is one of the names.
+        fit: N people from scratch, by the kind of start (`FitLoop.initial`).
+        picture: writes a picture of a batch and the bodies found in it.
+        real_poses: so many body poses (N, 23, 3, 3) that people take, for discriminators.
+        tell: called with a line whenever there is something to say.
+        progress: called with what is done, how much is done and how much there is to do.
+    """
+
+    measure: Callable[[Bodies, Bodies, BodyModel], dict[str, Tensor]]
+    fit: Callable[[Evidence, Camera, str], Bodies]
+    picture: Callable[[Path, Batch, Bodies], None]
+    real_poses: Callable[[int, torch.Generator], Tensor]
+    tell: Callable[[str], None] = lambda text: None
+    progress: Callable[[str, int, int], None] = lambda what, done, wanted: None
+
+
+@dataclass(frozen=True, eq=False)
+class Larder:
+    """All that a run draws from.
+
+    Attributes:
+        phases: makes the lessons of each phase.
+        validation: makes those of the validation people, one source, not augmented.
+        fits: of each phase, by the number of the data set within it; phases share those of the same people.
+    """
+
+    phases: list[CropBatches]
+    validation: CropBatches
+    fits: list[dict[int, FitsDictionary]]
+
+
+def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
+    """Find or make what a recipe needs.
+
+    Raises:
+        InputError: see `Pantry.crops`, and files that are damaged.
+    """
+    if recipe.loop is not None and recipe.loop.mode == "unpaired":
+        unpaired = [replace(p, data=tuple(map(_without_3d, p.data))) for p in recipe.phases]
+        recipe = replace(recipe, phases=tuple(unpaired))
+    phases = []
+    for phase in recipe.phases:
+        sources = [_source(data, recipe, pantry) for data in phase.data]
+        phases.append(CropBatches(sources, recipe.augment, pantry.body, _wanted(recipe, phase)))
+    people = _source(replace(recipe.validation, skeleton=None), recipe, pantry)
+    if not people.crops.column("has_pose").any():
+        raise InputError(
+            f"the validation people of {people.crops.spec.name} have no SMPL parameters; choose others"
+        )
+    validation = _plain(people, recipe, pantry, _wanted(recipe, None))
+    return Larder(phases, validation, _fits(recipe, pantry, tools, phases))
+
+
+def _source(data: Data, recipe: Recipe, pantry: Pantry) -> CropSource:
+    mirror = None if pantry.surface is None else pantry.surface.mirror
+    return CropSource(pantry.crops(data, recipe), data.labels, data.skeleton, mirror)
+
+
+def _without_3d(data: Data) -> Data:
+    return replace(data, labels=replace(data.labels, three_d=0.0))
+
+
+def _wanted(recipe: Recipe, phase: Phase | None) -> Wanted:
+    """Maps that the network looks at, and those that a phase's losses want."""
+    network, losses = recipe.network, None if phase is None else phase.losses
+    looked_at = network.partition if isinstance(network, TwoBranchConfig) else "densepose"
+    targets = None if losses is None or not (losses.parts or losses.part_maps) else losses.partition
+    parts = looked_at if "parts" in recipe.inputs else None
+    return Wanted(parts, "iuv" in recipe.inputs, targets, recipe.part_map)
+
+
+def _plain(source: CropSource, recipe: Recipe, pantry: Pantry, wanted: Wanted) -> CropBatches:
+    """Crops that are not augmented."""
+    augment = AugmentConfig.none(recipe.augment.resolution, recipe.augment.margin)
+    return CropBatches([source], augment, pantry.body, wanted)
+
+
+def _fits(
+    recipe: Recipe, pantry: Pantry, tools: Tools, phases: list[CropBatches]
+) -> list[dict[int, FitsDictionary]]:
+    if recipe.loop is None:
+        return [{} for _ in phases]
+    made: dict[Data, FitsDictionary] = {}
+    found = []
+    for phase, batches in zip(recipe.phases, phases, strict=True):
+        own = {}
+        for number, (data, source) in enumerate(zip(phase.data, batches.sources, strict=True)):
+            if isinstance(data, SyntheticData) and source.labels.three_d == 1:
+                continue  # everybody is labelled
+            key = replace(data, weight=1.0)
+            if key not in made:
+                made[key] = _fitted(source, recipe, pantry, tools, recipe.loop.initial)
+            own[number] = made[key]
+        found.append(own)
+    return found
+
+
+def _fitted(
+    source: CropSource, recipe: Recipe, pantry: Pantry, tools: Tools, start: Literal["lifter", "mean"]
+) -> FitsDictionary:
+    """Fits of all people of a data set, to the 2D keypoints that are labelled."""
+    plain, labels = _plain(source, recipe, pantry, Wanted()), source.labels
+    kind = f"fits-{start}-{source.skeleton or 'all'}-{labels.keypoints:g}-{labels.seed}"
+
+    def batch_of(span: range) -> Batch:
+        return plain.lesson([Draw(0, row, row) for row in span], stream(0)).batch
+
+    def fit(evidence: Evidence, camera: Camera) -> Bodies:
+        return tools.fit(evidence, camera, start)
+
+    count = len(source.crops)
+    tools.tell(f"fits of {source.crops.spec.name}, {count:,} people")
+    folder = source.crops.folder / kind
+    return initial_fits(
+        count,
+        batch_of,
+        pantry.body,
+        fit,
+        folder,
+        lambda done, wanted: tools.progress("fitting", done, wanted),
+    )
