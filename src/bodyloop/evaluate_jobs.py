@@ -262,6 +262,8 @@ def _of_protocol(records: RecordSet, rules: Rules) -> RecordSet:
     Raises:
         InputError: if there are none.
     """
+    if rules.keeps(""):  # it keeps everything, and nothing needs to be looked at
+        return records
     kept = [i for i in range(len(records)) if rules.keeps(str(records[i].image or ""))]
     if not kept:
         first = records[0].image
@@ -357,10 +359,12 @@ def _chunk(batch: list[Item | Problem], source: Source, method: Method) -> Chunk
     if not items:
         return Chunk((), Bodies.rest(0), torch.zeros(0, 4), None, problems)
     found, cameras = method([item.subject for item in items])
+    found = found.to(
+        "cpu", torch.float32
+    )  # the truth's models stay there, where reading processes use them too
     scores = source.scores(items, found, cameras)
     lenses = torch.stack([torch.cat([lens.focal, lens.center]) for lens in cameras])
-    rows = tuple(item.row for item in items)
-    return Chunk(rows, found.to("cpu", torch.float32), lenses.float(), scores, problems)
+    return Chunk(tuple(item.row for item in items), found, lenses.float(), scores, problems)
 
 
 def _telling(scores: Scores) -> str | None:
