@@ -347,7 +347,7 @@ def test_reading_processes_do_not_matter(evaluate, weights: Path):
         (("--synthetic", "studio", "--method", "fit", "--bodies", "x"), "got --bodies and --method"),
         (("--synthetic", "studio", "-n", 0), "--count: expected at least 1"),
         (("--synthetic", "studio", "--split", "dev"), "--split: expected one of train"),
-        (("--synthetic", "studio", "--body", "x"), "no such file"),
+        (("--synthetic", "studio", "--body", "x"), "--body: synthetic people have the built-in body"),
         (("--synthetic", "studio", "--workers", -1), "--workers: expected a whole number"),
         (("--synthetic", "studio", "--device", "abacus"), "--device abacus: cannot be used"),
         (("--synthetic", "studio"), "no trained network ships yet"),

@@ -135,7 +135,8 @@ def evaluate(
     source, about = _source(job, body, tell)
     method, identity = _method(job, body.to(device), source)
     tell(f"{about['people']}: {len(source):,} people, {method.name}")
-    open_run(job.out, {"version": __version__, "chunk": CHUNK, "count": len(source), **about, **identity})
+    recipe = {key: value for key, value in about.items() if key != "notes"} | identity
+    open_run(job.out, {"version": __version__, "chunk": CHUNK, "count": len(source), **recipe})
     whole = _run(job, source, method, progress)
     left_out = tuple(whole.left_out())
     if whole.scores is None:
