@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class Run:
 def evaluate(tmp_path: Path, capsys, monkeypatch) -> Callable[..., Run]:
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(evaluate_jobs, "CHUNK", 2)
+    small = partial(evaluate_jobs.partial_comparison, cell=40)
+    monkeypatch.setattr(evaluate_jobs, "partial_comparison", small)
 
     def run(*arguments: object, out: str = "out") -> Run:
         status = main([str(a) for a in ("evaluate", "-o", tmp_path / out, *arguments)])
