@@ -171,7 +171,8 @@ def test_weights_that_are_none(folder: Path, capsys, content: bytes | None, mess
     assert not (folder / "out").exists()
 
 
-def test_a_device_that_is_none(infer, folder: Path):
-    status, text = infer(folder / "a.png", "--device", "abacus")
+@pytest.mark.parametrize("name", ["abacus", "meta"])
+def test_a_device_that_is_none(infer, folder: Path, name: str):
+    status, text = infer(folder / "a.png", "--device", name)
     assert status == 2
-    assert "--device abacus: cannot be used" in text
+    assert f"--device {name}: cannot be used" in text

@@ -135,7 +135,8 @@ def evaluate(
     source, about = _source(job, body, tell)
     method, identity = _method(job, body.to(device), source)
     tell(f"{about['people']}: {len(source):,} people, {method.name}")
-    open_run(job.out, {"version": __version__, "chunk": CHUNK, "count": len(source), **about, **identity})
+    recipe = {key: value for key, value in about.items() if key != "notes"} | identity
+    open_run(job.out, {"version": __version__, "chunk": CHUNK, "count": len(source), **recipe})
     whole = _run(job, source, method, progress)
     left_out = tuple(whole.left_out())
     if whole.scores is None:
@@ -262,6 +263,8 @@ def _of_protocol(records: RecordSet, rules: Rules) -> RecordSet:
     Raises:
         InputError: if there are none.
     """
+    if rules.keeps(""):  # it keeps everything, and nothing needs to be looked at
+        return records
     kept = [i for i in range(len(records)) if rules.keeps(str(records[i].image or ""))]
     if not kept:
         first = records[0].image
@@ -357,10 +360,12 @@ def _chunk(batch: list[Item | Problem], source: Source, method: Method) -> Chunk
     if not items:
         return Chunk((), Bodies.rest(0), torch.zeros(0, 4), None, problems)
     found, cameras = method([item.subject for item in items])
+    found = found.to(
+        "cpu", torch.float32
+    )  # the truth's models stay there, where reading processes use them too
     scores = source.scores(items, found, cameras)
     lenses = torch.stack([torch.cat([lens.focal, lens.center]) for lens in cameras])
-    rows = tuple(item.row for item in items)
-    return Chunk(rows, found.to("cpu", torch.float32), lenses.float(), scores, problems)
+    return Chunk(tuple(item.row for item in items), found, lenses.float(), scores, problems)
 
 
 def _telling(scores: Scores) -> str | None:

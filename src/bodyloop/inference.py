@@ -104,8 +104,8 @@ class _Inference:
         )
         result.notes += [note for note in notes if note not in result.notes]
         if self.job.refine:
-            result.network = found.network
-        return found.people
+            result.network = found.network.to("cpu")
+        return found.people.to("cpu")
 
     def load_ahead(self) -> None:
         """The solver, where fits go on."""

@@ -19,13 +19,16 @@ from bodyloop.body import Bodies, BodyModel
 from bodyloop.body.skeletons import COCO17
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence, IuvMap, PartMap
+from bodyloop.fit import FitConfig
 from bodyloop.geometry import Camera, WeakPerspective
 from bodyloop.nets.build import build
 from bodyloop.nets.estimator import Crops, Estimate, Estimator
 from fit.people import CAMERA, nudged, observed
 from made_up_crops import SIDE, TINY
+from pretend_gpu import DEVICE, PretendedGpu
 
 RNG = np.random.default_rng(0)
+QUICK = FitConfig(rounds=1, steps=6)
 PIXELS = RNG.integers(0, 255, (20, 20, 3), np.uint8).repeat(50, 0).repeat(50, 1)
 
 
@@ -137,6 +140,23 @@ def test_of_network_and_fit_the_lower_energy_is_kept(body: BodyModel, people, mo
     found = infer_people(Oracle(truth, evidence), PIXELS, evidence, CAMERA, body, refine=True)
     assert found.people.start == ("refined", "network", "network")
     assert torch.equal(found.people.bodies.rotations[1:], found.network.bodies.rotations[1:])
+
+
+def test_networks_and_fits_on_another_device(body: BodyModel, people):
+    truth, evidence = people
+    expected = infer_people(Oracle(truth, evidence), PIXELS, evidence, CAMERA, body, refine=True).people
+    oracle = Oracle(truth, evidence)
+    with PretendedGpu():
+        oracle.bodies = truth.to(DEVICE)
+        oracle.camera = WeakPerspective(oracle.camera.scale.to(DEVICE), oracle.camera.shift.to(DEVICE))
+        oracle.weight = torch.nn.Parameter(oracle.weight.detach().to(DEVICE), requires_grad=False)
+        found = infer_people(
+            oracle, PIXELS, evidence, CAMERA, body.to(DEVICE), refine=True, config=QUICK
+        ).people
+        assert found.energy.device.type == DEVICE
+        there = found.to("cpu")
+        assert torch.allclose(there.error_px, expected.error_px, atol=1)
+    assert there.bodies.betas.device.type == "cpu"
 
 
 def test_people_without_keypoints_are_the_networks(body: BodyModel, people):

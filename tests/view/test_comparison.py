@@ -7,6 +7,7 @@ from bodyloop.data.synthetic import SyntheticSample
 from bodyloop.geometry import Camera
 from bodyloop.raster import rasterize
 from bodyloop.view import comparison, sample_comparison
+from bodyloop.view.comparison import partial_comparison
 from made_up import random_bodies
 
 CELL = 120
@@ -58,3 +59,17 @@ def test_samples_by_number(body: BodyModel, found: Bodies, truth: Bodies):
     picture = sample_comparison(samples, found, body)
     one = Camera(lens.focal[1], lens.center[1], lens.size)
     assert np.array_equal(picture(1), comparison(photos[1].numpy(), body, found[1:], truth[1:], one))
+
+
+def test_what_is_not_known_is_not_drawn(body: BodyModel, found: Bodies, truth: Bodies):
+    photo, camera = np.full((60, 60, 3), 90, np.uint8), Camera.from_focal(110, 60, 60)
+    whole = comparison(photo, body, found[:1], truth[:1], camera, CELL)
+    assert np.array_equal(
+        partial_comparison(photo, body, found[:1], truth[:1], camera, camera, CELL), whole
+    ), "with everything known it is the comparison"
+    placeless = partial_comparison(photo, body, found[:1], truth[:1], camera, None, CELL)
+    assert placeless.shape[1] == 3 * CELL
+    assert np.array_equal(placeless[:CELL, : 2 * CELL], whole[:CELL, : 2 * CELL])
+    alone = partial_comparison(photo, body, found[:1], None, camera, None, CELL)
+    assert alone.shape[1] == 3 * CELL
+    assert partial_comparison(None, body, found[:1], truth[:1], None, None, CELL).shape[1] == CELL

@@ -66,7 +66,7 @@ def find_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).cpu()
     except Exception as error:  # what torch raises depends on how it was built
         reason = str(error).partition("\n")[0]
         raise InputError(

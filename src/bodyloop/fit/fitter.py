@@ -159,6 +159,19 @@ class Fits:
             tuple(doubts for f in several for doubts in f.doubts),
         )
 
+    def to(self, device: torch.device | str) -> "Fits":
+        """The same people on another device."""
+        return replace(
+            self,
+            bodies=self.bodies.to(device),
+            energy=self.energy.to(device),
+            terms={name: values.to(device) for name, values in self.terms.items()},
+            error_px=self.error_px.to(device),
+            error_box=self.error_box.to(device),
+            seen=self.seen.to(device),
+            noise=self.noise.to(device),
+        )
+
     def where(self, mask: Tensor, other: "Fits") -> "Fits":
         """These people where the mask (N,) bool says so, and those of another fit of the same evidence elsewhere."""
         both, count = Fits.cat([self, other]), len(self)
