@@ -152,7 +152,7 @@ def test_a_killed_run_leaves_its_checkpoint(scale_kind: list[Any], call, mocap: 
     common = ("prior", "train", "limits", "--mocap", mocap, "--out", tmp_path / "a.safetensors")
     status, _, told = call(*common, "--steps", 13)
     assert status == 130
-    assert "prior train and synth go on from there" in told
+    assert "prior train, synth and evaluate go on from there" in told
     assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
     assert call(*common)[0] == 0
     assert scale_kind[-1], "the second run finds it"

@@ -72,7 +72,7 @@ def call(*arguments: object) -> int:
 def test_a_table_is_shown_and_written(measured, tmp_path: Path, capsys):
     out = tmp_path / "new" / "out"
     assert call("-o", out, "--seed", 3, "--count", 20, "--cache", "clips") == 0
-    assert measured == [ReproduceJob("zanfir-table1", Path("data"), out, Path("clips"), 20, 3)]
+    assert measured == [ReproduceJob("zanfir-table1", out, Path("data"), Path("clips"), 20, 3)]
     assert sorted(p.name for p in out.iterdir()) == ["zanfir-table1.json", "zanfir-table1.png"]
     captured = capsys.readouterr()
     lines = [" ".join(line.split()) for line in captured.out.splitlines()]
@@ -187,7 +187,7 @@ def test_the_measurement_is_asked_as_agreed(monkeypatch, tmp_path: Path):
             return TABLE, CLAIMS
 
     monkeypatch.setitem(sys.modules, "bodyloop.evaluate.zanfir", Zanfir)
-    job = ReproduceJob("zanfir-table1", Path("data"), tmp_path, Path("clips"), 20, 3, quick=True)
+    job = ReproduceJob("zanfir-table1", tmp_path, Path("data"), Path("clips"), 20, 3, quick=True)
     assert reproduce.TABLES["zanfir-table1"].measure(job, 20, print) == (TABLE, CLAIMS)
     assert asked == [Path("data"), Path("clips"), 20, 3, True, print]
 

@@ -218,14 +218,33 @@ class Reproduce:
     """
 
     table: Annotated[
-        Literal["zanfir-table1", "dense-fits"], tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")
+        Literal[
+            "zanfir-table1",
+            "dense-fits",
+            "rong-table3",
+            "rong-table4",
+            "rong-table6",
+            "rong-table6-all",
+            "rong-table7",
+            "rong-fig5",
+            "rong-fig6",
+            "spin-table1",
+            "spin-unpaired",
+            "zanfir-table2",
+            "zanfir-fig4",
+        ],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="TABLE"),
     ]
     """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). dense-fits: fits of synthetic people to dense
-    keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019, figures 5 and 6)."""
-    mocap: _Mocap
-    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them."""
+    keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019, figures 5 and 6). All others train
+    networks on synthetic people, for hours, and go on where they stopped; rong-table6 has images alone,
+    rong-table6-all all inputs."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
-    """Folder for the results."""
+    """Folder for the results. Tables with the same folder share their networks."""
+    mocap: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them. Without it, people of tables of networks take poses of the
+    flow that ships."""
     cache: _Cache = None
     """For the converted clips, so that the next run need not convert them."""
     count: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
@@ -236,6 +255,16 @@ class Reproduce:
     """A small run that shows that all works; its figures say little."""
     docs: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Record the claims in this folder's ledger, claims.json and claims.md."""
+    scale: Literal["cpu", "gpu"] = "cpu"
+    """Of trained networks: small ones, or the papers' own."""
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Rows of trained networks are means over so many seeds."""
+    crops: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """For the pictures that networks are trained on; "crops" among the results if not given."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Networks trained at once; one a core if not given."""
+    accelerator: Literal["cpu", "gpu"] = "cpu"
+    """What networks are trained on."""
 
     def run(self) -> int:
         """Do it."""

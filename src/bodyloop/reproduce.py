@@ -2,11 +2,12 @@
 
 import datetime
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -19,7 +20,20 @@ from bodyloop.view.export import save_picture
 from bodyloop.view.line_plot import save_line_plot
 from bodyloop.writing import make_folder, write_atomic
 
-TableName = Literal["zanfir-table1", "dense-fits"]
+NetworkTable = Literal[
+    "rong-table3",
+    "rong-table4",
+    "rong-table6",
+    "rong-table6-all",
+    "rong-table7",
+    "rong-fig5",
+    "rong-fig6",
+    "spin-table1",
+    "spin-unpaired",
+    "zanfir-table2",
+    "zanfir-fig4",
+]
+TableName = Literal["zanfir-table1", "dense-fits"] | NetworkTable
 Tell = Callable[[str], None]
 
 PICTURED, CELL = 8, 200
@@ -32,30 +46,58 @@ class ReproduceJob:
 
     Attributes:
         table: which, one of `TABLES`.
-        mocap: folder that holds ``cmu/bvh`` and ``cmu/npz_deepmimic``, or one of them.
-        out: folder for TABLE.json and TABLE.png.
+        mocap: folder that holds ``cmu/bvh`` and ``cmu/npz_deepmimic``, or one of them. Tables of trained networks can
+            do without: their people then take poses of the flow prior.
+        out: folder for TABLE.json and TABLE.png; trained networks go into ``networks`` there, for all tables.
         cache: folder for the converted clips, so that the next run need not convert them.
-        count: frames or people of the test subjects; the table's own number if None.
+        count: frames or people of the test subjects; the table's own number if None. Not of tables of networks.
         seed: of all random draws.
         quick: a small run that shows that all works; its figures say little.
         docs: folder of the claims ledger; nothing is recorded if None.
+        scale: of trained networks: "cpu" or "gpu"; a quick run is of scale "smoke".
+        seeds: trained networks of so many seeds, from `seed` on, make a row.
+        crops: folder for the pictures that networks are trained on; ``crops`` in `out` if None.
+        workers: networks trained at once; as many as there are cores if None. On a GPU processes that make batches.
+        accelerator: "cpu" or "gpu", for trained networks.
     """
 
     table: TableName
-    mocap: Path
     out: Path
+    mocap: Path | None = None
     cache: Path | None = None
     count: int | None = None
     seed: int = 0
     quick: bool = False
     docs: Path | None = None
+    scale: Literal["cpu", "gpu"] = "cpu"
+    seeds: int = 1
+    crops: Path | None = None
+    workers: int | None = None
+    accelerator: Literal["cpu", "gpu"] = "cpu"
 
     def command(self) -> str:
         """What to type for the same figures; DATA and FOLDER stand for the user's folders."""
         count = "" if self.count is None else f" --count {self.count}"
         seed = "" if self.seed == ReproduceJob.seed else f" --seed {self.seed}"
         quick = " --quick" if self.quick else ""
-        return f"bodyloop reproduce {self.table} --mocap DATA -o FOLDER{count}{seed}{quick}"
+        mocap = "" if self.mocap is None else " --mocap DATA"
+        scale = (
+            ""
+            if self.scale == ReproduceJob.scale
+            else f" --scale {self.scale} --accelerator {self.accelerator}"
+        )
+        seeds = "" if self.seeds == ReproduceJob.seeds else f" --seeds {self.seeds}"
+        return f"bodyloop reproduce {self.table}{mocap} -o FOLDER{count}{seed}{quick}{scale}{seeds}"
+
+    def motion(self) -> Path:
+        """The folder with motion capture.
+
+        Raises:
+            InputError: if there is none.
+        """
+        if self.mocap is None:
+            raise InputError(f"{self.table} needs motion capture; name its folder with --mocap")
+        return self.mocap
 
 
 @dataclass(frozen=True)
@@ -79,25 +121,25 @@ class Measurement:
 
     Attributes:
         measure: gives the table and its claims, whose command and date are filled in afterwards, from the job.
-        count: people or frames, where the job does not say.
+        count: people or frames, where the job does not say; None if a job cannot say.
         draw: draws pictures of some of the people, where there are any to be seen.
     """
 
     measure: Callable[[ReproduceJob, int, Tell], tuple[Table, list[Claim]]]
-    count: int
+    count: int | None
     draw: Callable[[ReproduceJob, Tell], np.ndarray] | None = None
 
 
 def _zanfir_table1(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
     from bodyloop.evaluate.zanfir import table1
 
-    return table1(job.mocap, job.cache, count, job.seed, job.quick, tell)
+    return table1(job.motion(), job.cache, count, job.seed, job.quick, tell)
 
 
 def _dense_fits(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
     from bodyloop.evaluate.dense_fits import dense_fits
 
-    return dense_fits(job.mocap, job.cache, count, job.seed, job.quick, tell)
+    return dense_fits(job.motion(), job.cache, count, job.seed, job.quick, tell)
 
 
 def _dense_pictures(job: ReproduceJob, tell: Tell) -> np.ndarray:
@@ -111,7 +153,7 @@ def _dense_pictures(job: ReproduceJob, tell: Tell) -> np.ndarray:
 
     body, panels = builtin_body(), []
     chosen = [condition for condition in CONDITIONS if condition.name in (KEYPOINTS, DENSE)]
-    for sample in wild_people(job.mocap, job.cache, "test", 2 if job.quick else PICTURED, job.seed, tell):
+    for sample in wild_people(job.motion(), job.cache, "test", 2 if job.quick else PICTURED, job.seed, tell):
         picture, truth = sample.image.numpy(), SyntheticSample.stack([sample]).bodies
         found = [fitted(sample, condition, body, job.seed) for condition in chosen]
         panels += [picture, *(overlay(picture, body, people, sample.camera) for people in (*found, truth))]
@@ -122,9 +164,36 @@ def _dense_pictures(job: ReproduceJob, tell: Tell) -> np.ndarray:
     return contact_sheet([enlarged(panel, CELL) for panel in panels], 2 + 2 * len(names), captions, CELL)
 
 
+def _networks(name: str) -> Measurement:
+    """A table of trained networks."""
+
+    def measure(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
+        from bodyloop.studies import get_study
+        from bodyloop.studies.networks import Workshop
+        from bodyloop.studies.study import Asked, measure_study
+
+        asked = Asked(
+            "smoke" if job.quick else job.scale,
+            job.mocap is not None,
+            tuple(job.seed + i for i in range(job.seeds)),
+        )
+        shop = Workshop(
+            job.out / "networks",
+            job.out / "crops" if job.crops is None else job.crops,
+            job.mocap,
+            job.cache,
+            job.accelerator,
+            workers=len(os.sched_getaffinity(0)) if job.workers is None else job.workers,
+        )
+        return measure_study(get_study(name), asked, shop, tell)
+
+    return Measurement(measure, None)
+
+
 TABLES: dict[str, Measurement] = {
     "zanfir-table1": Measurement(_zanfir_table1, 500),
     "dense-fits": Measurement(_dense_fits, 300, _dense_pictures),
+    **{name: _networks(name) for name in get_args(NetworkTable)},
 }
 
 
@@ -142,9 +211,14 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
     """
     if job.table not in TABLES:
         raise InputError(f"no table is called {job.table!r}; expected one of {', '.join(TABLES)}")
-    count = TABLES[job.table].count if job.count is None else job.count
-    if count < 1:
-        raise InputError(f"--count: expected at least 1 frame, got {count}")
+    usual = TABLES[job.table].count
+    count = job.count or usual or 0
+    if job.count is not None and usual is None:
+        raise InputError(f"--count: {job.table} has its own number of people for each scale; leave it out")
+    if job.count is not None and job.count < 1:
+        raise InputError(f"--count: expected at least 1 frame, got {job.count}")
+    if job.seeds < 1 or (job.workers is not None and job.workers < 1):
+        raise InputError(f"--seeds and --workers: expected at least 1, got {job.seeds} and {job.workers}")
     if job.quick and job.docs is not None:
         raise InputError("--docs: a quick run is no evidence for the ledger; leave out --quick or --docs")
     require_plots()
@@ -157,7 +231,7 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
     command, date = job.command(), datetime.date.today().isoformat()
     claims = tuple(replace(claim, command=command, date=date) for claim in found)
     files = [job.out / f"{job.table}.json", job.out / f"{job.table}.png"]
-    run = {"command": command, "date": date, "version": __version__, "seed": job.seed, "count": count}
+    run = {"command": command, "date": date, "version": __version__, "seed": job.seed, "count": count or None}
     described = {
         **table.to_json(),
         "claims": [asdict(claim) for claim in claims],

@@ -7,7 +7,7 @@ from bodyloop.evaluate.protocols import J14, J17, PROTOCOLS, get_protocol
 from bodyloop.evaluate.scores import METRICS
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=str)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
 def test_names_exist(protocol):
     assert set(protocol.metrics) <= set(METRICS)
     assert set(protocol.pck_joints) <= set(protocol.joints)

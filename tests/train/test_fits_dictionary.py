@@ -17,6 +17,7 @@ from bodyloop.data.labels import Labels
 from bodyloop.data.mixture import Draw
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
+from bodyloop.fit.problem import MATCHED
 from bodyloop.geometry import Camera, geodesic_distance
 from bodyloop.train import fits as module
 from bodyloop.train.fits import FitsDictionary, Loop, extents, initial_fits, reprojection_error
@@ -212,7 +213,7 @@ def test_an_anchor_keeps_what_the_network_knows_of_depth(body: BodyModel, source
     batch, right = batch_of(source, body, TURNED, 4), truth(source, body, TURNED, 4)
     answers = Bodies(right.rotations, 0 * right.betas, right.translation)
     off = []
-    for weights in (FitLoop().weights, replace(FitLoop().weights, anchor=0.0)):
+    for weights in (MATCHED, replace(MATCHED, anchor=0.0)):
         fits = Loop(FitLoop(weights=weights), body, {}).fit(batch, answers)
         off.append(geodesic_distance(fits.rotations, right.rotations).mean())
     assert off[0] < 0.6 * off[1]

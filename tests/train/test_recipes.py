@@ -7,6 +7,7 @@ import pytest
 
 from bodyloop.data.labels import Labels
 from bodyloop.errors import InputError
+from bodyloop.fit.problem import MATCHED, EnergyWeights
 from bodyloop.nets.hmr import HmrConfig
 from bodyloop.train.recipes import (
     RECIPES,
@@ -47,12 +48,21 @@ def test_weights_of_rong_et_al():
     assert (losses.dense, losses.keypoints) == (1, 10)
     first = recipe.phases[0].losses
     assert (first.joints, first.dense, first.keypoints) == (10, 0, 10)
-    two = rong("gpu", three_d=0.0).phases[-1].losses
-    assert (two.joints, two.dense, two.keypoints) == (0, 10, 10)
+    without = rong("gpu", three_d=0.0, constrained=False)
+    two = without.phases[-1].losses
+    assert (two.joints, two.rotations, two.betas, two.dense, two.keypoints) == (0, 0, 0, 10, 10)
+    assert [[data.domain for data in phase.data] for phase in without.phases] == [["wild"]]
+    lab = rong("gpu", three_d=0.0)
+    assert (lab.phases[-1].losses.joints, lab.phases[-1].losses.dense) == (10, 10)
+    assert [[data.domain for data in phase.data] for phase in lab.phases] == [["studio"], ["wild", "studio"]]
     two = rong("gpu", dense=False).phases[-1].losses
     assert (two.joints, two.dense, two.keypoints) == (10, 0, 10)
-    share = rong("gpu", three_d=0.2, pretrain=False)
+    share = rong("gpu", three_d=0.2, constrained=False)
     assert [phase.data[0].labels.three_d for phase in share.phases] == [0.2]
+    pose, shape = (rong("gpu", three_d_of=what).phases[-1].losses for what in ("pose", "shape"))
+    assert (pose.joints, pose.rotations, pose.betas) == (0, 10, 0)
+    assert (shape.joints, shape.rotations, shape.betas) == (0, 0, 10)
+    assert rong(three_d_of="pose").phases[0] == rong().phases[0], "all begin alike"
     assert rong("gpu", ("image", "iuv")).inputs == ("image", "iuv")
 
 
@@ -70,7 +80,8 @@ def test_weights_of_spin():
     assert recipe.network == HmrConfig()
     wild = recipe.phases[0].data[1]
     assert wild.labels == Labels(dense=0, parts=0, iuv=0, three_d=0)
-    assert recipe.loop == FitLoop("in_loop")
+    assert recipe.loop == FitLoop("in_loop", weights=EnergyWeights())
+    assert spin(anchored=True).loop == FitLoop("in_loop", weights=MATCHED)
     assert spin(mode="static").loop == FitLoop("static")
     assert all(data.labels.three_d == 0 for data in spin(mode="unpaired").phases[0].data)
 

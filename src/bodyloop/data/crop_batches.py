@@ -17,13 +17,16 @@ from bodyloop.body.parts import partition
 from bodyloop.body.skeletons import UNION45
 from bodyloop.data.augment import AugmentConfig
 from bodyloop.data.batch import Batch
-from bodyloop.data.crops import FLAGS, Crops
-from bodyloop.data.labels import Labels
+from bodyloop.data.crops import FLAGS, Crops, Surface
+from bodyloop.data.labels import NO_ERRORS, DenseErrors, Labels
 from bodyloop.data.mixture import Draw
 from bodyloop.data.part_maps import UNKNOWN, PartMap, merges_into
 from bodyloop.data.record import Record
+from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
 from bodyloop.geometry import Camera
+
+_ERRORS = 31  # which random stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +96,36 @@ class CropSource:
         labels: which of its labels count. Maps that a network looks at are no labels: they stay.
         skeleton: name of the keypoint set that is labelled in 2D; all landmarks there are if None.
         mirror: of the atlas that its IUV maps are for; without it mirrored crops have none.
+        errors: of its dense keypoints.
+        surface: on which points with noise are found anew; the built-in body's if None.
     """
 
     crops: Crops
     labels: Labels = field(default_factory=Labels)
     skeleton: str | None = None
     mirror: ChartMirror | None = field(default_factory=ChartMirror)
+    errors: DenseErrors = NO_ERRORS
+    surface: Surface | None = None
+
+    def rows(self, numbers: list[int]) -> np.ndarray:
+        """Crops by number, their dense keypoints with errors."""
+        rows = self.crops.rows(numbers)
+        if self.errors != replace(NO_ERRORS, seed=self.errors.seed):
+            for row, number in zip(rows, numbers, strict=True):
+                self._spoil(row, stream(_ERRORS, self.errors.seed, number))
+        return rows
+
+    def _spoil(self, row: np.ndarray, rng: np.random.Generator) -> None:
+        chances, noise = rng.random(len(row["dense_weight"])), rng.standard_normal(row["dense_uv"].shape)
+        row["dense_weight"][chances >= self.errors.share] = 0
+        there = row["dense_weight"] > 0
+        if self.errors.sigma and there.any():
+            uv = row["dense_uv"][there] + noise[there] * (self.errors.sigma / 255)
+            row["dense_uv"][there] = uv.clip(0, 1)
+            surface = self.surface or Surface.builtin()
+            part = _tensor(row["dense_part"][there]).long()
+            corners, weights = surface.located(part, _tensor(row["dense_uv"][there]))
+            row["corners"][:, there], row["barycentric"][:, there] = corners.numpy(), weights.numpy()
 
     def kept(self) -> dict[str, np.ndarray]:
         """Kind of label (fields of `Labels`) to which crops (N,) keep it."""
@@ -287,7 +314,7 @@ class CropBatches:
         for number, own in enumerate(self.sources):
             here = np.flatnonzero(source == number)
             if len(here):
-                rows[here] = own.crops.rows(row[here].tolist())
+                rows[here] = own.rows(row[here].tolist())
                 for kind, which in self._kept[number].items():
                     kept[kind][here] = which[row[here]]
         spec = self.spec

@@ -1,7 +1,8 @@
 """`Labels`: which kinds of labels records keep, to measure what each is worth.
 
 Rong, Liu, Li, Cao, Loy, "Delving Deep into Hybrid Annotations for 3D Human Recovery in the Wild", 2019, tables 2 and 3,
-withholds 3D, sparse 2D or dense labels from all or from a share of the samples.
+withholds 3D, sparse 2D or dense labels from all or from a share of the samples; its figures 5 and 6 spoil the dense
+ones (`DenseErrors`).
 """
 
 from dataclasses import dataclass, replace
@@ -57,3 +58,30 @@ class Labels:
         text = f"{self.seed}\n{kind}\n{record.dataset}\n{record.id}"
         number = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
         return number < share * 2**64
+
+
+@dataclass(frozen=True)
+class DenseErrors:
+    """How dense keypoints are spoilt, to measure how good they have to be.
+
+    What happens to a person's points is a function of the seed and the person's number in the data set: the same in
+    every epoch and process. Points of a smaller share are among those of a larger one.
+
+    Attributes:
+        sigma: standard deviation of Gaussian noise on U and V, on their scale of 0 to 255 (Rong et al., figure 5).
+        share: of each person's points that stay (figure 6).
+        seed: of the noise and the choice.
+    """
+
+    sigma: float = 0.0
+    share: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sigma < float("inf") or not 0 <= self.share <= 1:
+            raise ValueError(
+                f"dense errors need a finite sigma from 0 and a share from 0 to 1, got {self.sigma:g}, {self.share:g}"
+            )
+
+
+NO_ERRORS = DenseErrors()

@@ -18,6 +18,8 @@ class Figures:
         auc: how well the energy tells real poses from impossible ones, 0.5 to 1.
         dkd_px: mean distance of dense keypoints in the image (Rong et al. 2019, eq. 4).
         part_iou: mean intersection over union of DensePose's 14 parts, 0 to 1.
+        pve_t_mm: mean vertex error of the shape alone, in the T-pose (Rong et al. 2019, section 4).
+        keypoint_px: mean distance of 2D keypoints in a crop of 224 pixels.
     """
 
     mpjpe_mm: float | None = None
@@ -28,6 +30,8 @@ class Figures:
     auc: float | None = None
     dkd_px: float | None = None
     part_iou: float | None = None
+    pve_t_mm: float | None = None
+    keypoint_px: float | None = None
 
 
 TITLES: dict[str, str] = {
@@ -39,6 +43,8 @@ TITLES: dict[str, str] = {
     "auc": "AUC",
     "dkd_px": "DKD px",
     "part_iou": "part IoU",
+    "pve_t_mm": "PVE-T mm",
+    "keypoint_px": "2D px",
 }
 """Column titles of `Figures`, in order."""
 

@@ -18,6 +18,7 @@ from bodyloop.data.crop_batches import CropBatches, CropSource, Wanted
 from bodyloop.data.crops import Crops, CropSpec, Surface, draw_crops
 from bodyloop.data.formats.format import DatasetSpec
 from bodyloop.data.formats.registry import open_dataset
+from bodyloop.data.labels import NO_ERRORS
 from bodyloop.data.mixture import Draw
 from bodyloop.data.record import RecordSet
 from bodyloop.data.splits import SplitName, read_poses
@@ -212,7 +213,8 @@ def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
 
 def _source(data: Data, recipe: Recipe, pantry: Pantry) -> CropSource:
     mirror = None if pantry.surface is None else pantry.surface.mirror
-    return CropSource(pantry.crops(data, recipe), data.labels, data.skeleton, mirror)
+    errors = data.errors if isinstance(data, SyntheticData) else NO_ERRORS
+    return CropSource(pantry.crops(data, recipe), data.labels, data.skeleton, mirror, errors, pantry.surface)
 
 
 def _without_3d(data: Data) -> Data:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bodyloop.data.augment import AugmentConfig
-from bodyloop.data.labels import Labels
+from bodyloop.data.labels import NO_ERRORS, DenseErrors, Labels
 from bodyloop.data.splits import SplitName
 from bodyloop.data.synthetic import get_domain
 from bodyloop.data.synthetic.domains import DomainName
@@ -39,6 +39,7 @@ class SyntheticData:
         weight: share of the batches, next to other data sets'.
         skeleton: keypoint set that is labelled in 2D; every landmark there is if None.
         labels: shares of the people that keep each kind of label.
+        errors: of the dense keypoints.
     """
 
     domain: DomainName = "wild"
@@ -50,6 +51,7 @@ class SyntheticData:
     weight: float = 1.0
     skeleton: str | None = None
     labels: Labels = field(default_factory=Labels)
+    errors: DenseErrors = NO_ERRORS
 
     def __post_init__(self) -> None:
         get_domain(self.domain)
@@ -151,7 +153,8 @@ class Optimiser:
 
     Attributes:
         rate: of learning.
-        schedule: "constant", as in the papers; "cosine" rises over the first hundredth and falls to 0 at the end.
+        schedule: "constant", as in the papers; "cosine" rises over the first hundredth of each phase and falls to 0 at
+            its end.
         batch: people a step, over all devices.
         decay: of the weights (AdamW).
         clip: longest gradient; None for any.
@@ -173,7 +176,7 @@ class Optimiser:
             )
 
     def rate_at(self, step: int, steps: int) -> float:
-        """Rate of a step, from 0 on, of so many."""
+        """Rate of a step, from 0 on, of a phase of so many."""
         if self.schedule == "constant":
             return self.rate
         warm = max(1, steps // 100)
@@ -191,8 +194,9 @@ class FitLoop:
         initial: start of the fits made before the training: "lifter", poses regressed from the keypoints, as the paper
             prefers, or "mean", the mean pose.
         steps: most iterations of a fit in the loop. Second-order ones: the paper takes 50 first-order ones.
-        weights: of the fit's energy. With an anchor, the fit stays near the network's pose as it does near a lifter's:
-            SPIN takes that pose as a start alone, and where the keypoints say nothing of depth its fits forget it.
+        weights: of the fit's energy, SPIN's if not given. With an anchor, the fit stays near the network's pose as it
+            does near a lifter's: SPIN takes that pose as a start alone, and where the keypoints say nothing of depth
+            its fits forget it.
         spread: radians by which the network's joints are taken to be off, for the anchor.
         threshold: fits with a larger mean reprojection error, as a share of the person's extent in the image, do not
             supervise; SPIN's released threshold on its loss corresponds to about this.
@@ -202,7 +206,7 @@ class FitLoop:
     mode: Literal["static", "in_loop", "unpaired"] = "in_loop"
     initial: Literal["lifter", "mean"] = "lifter"
     steps: int = 10
-    weights: EnergyWeights = MATCHED
+    weights: EnergyWeights = field(default_factory=EnergyWeights)
     spread: float = 0.3
     threshold: float = 0.05
     most_beta: float = 3.0
@@ -270,6 +274,12 @@ class Recipe:
             if step < end:
                 return number
         raise ValueError(f"step {step} of {self.steps}")
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step, from 0 on, of all."""
+        number = self.phase_at(step)
+        before = sum(phase.steps for phase in self.phases[:number])
+        return self.optimiser.rate_at(step - before, self.phases[number].steps)
 
 
 @dataclass(frozen=True)
@@ -355,13 +365,17 @@ def rong(
     three_d: float = 1.0,
     dense: bool = True,
     sparse: bool = True,
-    pretrain: bool = True,
+    constrained: bool = True,
+    three_d_of: Literal["pose and shape", "pose", "shape"] = "pose and shape",
+    errors: DenseErrors = NO_ERRORS,
 ) -> Recipe:
     """Hybrid annotations (Rong et al. 2019), any cell of its table 3.
 
-    First 3D labels of a constrained domain, then people in the wild. Weights and optimiser are those of appendix C: 10,
-    1, 10 for 3D, dense and 2D, 10 for each of two, Adam with 1e-4 in batches of 128, 50 epochs. The paper does not say
-    how long the first phase is: here as long as the second.
+    First 3D labels of a constrained domain, then people in the wild; without any 3D labels there, those of the
+    constrained domain stay half of the batches ("also used in training when there are no paired in-the-wild 3D
+    annotations", section 4). Weights and optimiser are those of appendix C: 10, 1, 10 for 3D, dense and 2D, 10 for each
+    of two, Adam with 1e-4 in batches of 128, 50 epochs. The paper does not say how long the first phase is: here as
+    long as the second.
 
     Args:
         scale: see the module.
@@ -369,22 +383,26 @@ def rong(
         three_d: share of the people in the wild with 3D labels.
         dense: dense keypoints supervise.
         sparse: 2D keypoints do.
-        pretrain: whether there is the first phase.
+        constrained: whether there are 3D labels of the constrained domain.
+        three_d_of: what the 3D labels in the wild tell (table 4): of the pose alone rotations, of the shape betas; 3D
+            joints tell of both.
+        errors: of the dense keypoints in the wild (figures 5 and 6).
     """
-    all_three = three_d > 0 and dense and sparse
+    labelled, both = three_d > 0 or constrained, three_d_of == "pose and shape"
     losses = Supervision(
-        joints=10.0 if three_d else 0.0,
-        rotations=10.0 if three_d else 0.0,
-        betas=10.0 if three_d else 0.0,
+        joints=10.0 if labelled and both else 0.0,
+        rotations=10.0 if labelled and three_d_of != "shape" else 0.0,
+        betas=10.0 if labelled and three_d_of != "pose" else 0.0,
         keypoints=10.0 if sparse else 0.0,
-        dense=(1.0 if all_three else 10.0) if dense else 0.0,
+        dense=(1.0 if three_d and sparse else 10.0) if dense else 0.0,
         scale=1.0,
     )
-    lab = (_synthetic("studio", scale, Labels(dense=0.0)),)
-    wild = (_synthetic("wild", scale, Labels(three_d=three_d)),)
-    first = replace(losses, joints=10.0, rotations=10.0, betas=10.0, keypoints=10.0, dense=0.0)
-    phases = (Phase("constrained 3D", _epochs(50, lab, 128), lab, first),) if pretrain else ()
-    phases = (*phases, Phase("in the wild", _epochs(50, wild, 128), wild, losses))
+    lab = _synthetic("studio", scale, Labels(dense=0.0))
+    wild = replace(_synthetic("wild", scale, Labels(three_d=three_d)), errors=errors)
+    first = Supervision(joints=10.0, rotations=10.0, betas=10.0, keypoints=10.0, scale=1.0)
+    phases = (Phase("constrained 3D", _epochs(50, (lab,), 128), (lab,), first),) if constrained else ()
+    data = (wild,) if three_d or not constrained else (wild, lab)
+    phases = (*phases, Phase("in the wild", _epochs(50, (wild,), 128), data, losses))
     recipe = Recipe(
         "rong",
         "Rong et al. 2019, section 3 and appendix C",
@@ -396,7 +414,12 @@ def rong(
     return _finished(recipe, scale)
 
 
-def spin(scale: Scale = "cpu", mode: Literal["static", "in_loop", "unpaired"] = "in_loop") -> Recipe:
+def spin(
+    scale: Scale = "cpu",
+    mode: Literal["static", "in_loop", "unpaired"] = "in_loop",
+    initial: Literal["lifter", "mean"] = "lifter",
+    anchored: bool = False,
+) -> Recipe:
     """SPIN (Kolotouros et al. 2019): 2D keypoints in the wild, fits in the loop; and 3D labels of a studio.
 
     The paper gives no weights. They, rate, batch and epochs are those of its released code (``utils/train_options.py``,
@@ -405,7 +428,8 @@ def spin(scale: Scale = "cpu", mode: Literal["static", "in_loop", "unpaired"] = 
 
     Args:
         scale: see the module.
-        mode: see `FitLoop`.
+        mode, initial: see `FitLoop`.
+        anchored: fits in the loop stay near the network's pose, with our weights; the paper has SPIN's, and no anchor.
     """
     losses = Supervision(
         joints=5.0, rotations=1.0, betas=0.001, keypoints=5.0, keypoint_distance="squared", scale=1.0
@@ -413,13 +437,13 @@ def spin(scale: Scale = "cpu", mode: Literal["static", "in_loop", "unpaired"] = 
     lab = Labels(dense=0.0, parts=0.0, iuv=0.0, three_d=0.0 if mode == "unpaired" else 1.0)
     data = (_synthetic("studio", scale, lab, 0.3), _synthetic("wild", scale, _KEYPOINTS, 0.7))
     recipe = Recipe(
-        "spin" if mode == "in_loop" else f"spin-{mode}",
+        "-".join(["spin", *([] if mode == "in_loop" else [mode]), *(["anchored"] if anchored else [])]),
         "Kolotouros et al. 2019, sections 3.2 to 3.5, and the released train_options.py",
         _hmr(scale),
         (Phase("loop", _epochs(50, data, 64), data, losses),),
         _validation(scale),
         Optimiser(rate=5e-5, batch=64),
-        loop=FitLoop(mode),
+        loop=FitLoop(mode, initial, weights=MATCHED if anchored else EnergyWeights()),
     )
     return _finished(recipe, scale)
 
@@ -538,6 +562,7 @@ RECIPES: dict[str, Callable[[Scale], Recipe]] = {
     "spin": spin,
     "spin-static": lambda scale: spin(scale, "static"),
     "spin-unpaired": lambda scale: spin(scale, "unpaired"),
+    "spin-anchored": lambda scale: spin(scale, anchored=True),
     "hmr": hmr,
     "hmr-unpaired": lambda scale: hmr(scale, paired=False),
     "zanfir": zanfir,

@@ -371,7 +371,7 @@ class _Run:
         """One step of the optimiser; returns figures for the log."""
         seeds = stream(_STEP, self.recipe.seed, self.step, self.fabric.global_rank)
         torch.manual_seed(int(seeds.integers(2**62)))  # of dropout
-        rate = self.recipe.optimiser.rate_at(self.step, self.recipe.steps)
+        rate = self.recipe.rate_at(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.model.train()
@@ -442,7 +442,7 @@ class _Run:
             figures |= self._validated()
         if log is not None and (validated or self.step % recipe.log_every == 0):
             line = {"step": self.step, "phase": phase.name, **figures}
-            line["rate"] = recipe.optimiser.rate_at(self.step - 1, recipe.steps)
+            line["rate"] = recipe.rate_at(self.step - 1)
             log.write(line)
             if self.fabric.loggers:
                 numbers = {k: v for k, v in line.items() if isinstance(v, float)}

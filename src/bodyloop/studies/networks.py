@@ -1,0 +1,235 @@
+"""Trains the networks of a table, each once for all tables that ask for it, and measures them.
+
+A network belongs to its recipe: the folder is named by a digest of everything the recipe says. Recipes that begin with
+the same phases share them: the state after those is where the longer ones begin, which changes nothing, since each step
+is a function of the recipe's part up to there. A killed table goes on where it was.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from bodyloop.body import builtin_body
+from bodyloop.data.crops import Surface
+from bodyloop.evaluate.tables import Figures
+from bodyloop.nets.build import build, load_estimator
+from bodyloop.studies.measure import measured
+from bodyloop.train.larder import Pantry
+from bodyloop.train.recipes import Recipe, Scale, SyntheticData
+from bodyloop.train.run import LAST, STATE, Machine, train
+from bodyloop.train.settings import to_text
+from bodyloop.train_jobs import TrainingJob, make_tools, with_mocap
+from bodyloop.writing import make_folder, write_atomic
+
+Tell = Callable[[str], None]
+
+STEPS: dict[Scale, int] = {"smoke": 2, "cpu": 1000, "gpu": 5000}
+"""Steps of each phase. The papers' numbers of epochs would take days for a table."""
+TEST_PEOPLE: dict[Scale, int] = {"smoke": 6, "cpu": 500, "gpu": 1000}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A network, and people on whom it is judged.
+
+    Attributes:
+        recipe: that trains it.
+        people: with all labels.
+        trained: otherwise the network is judged as it is before any training.
+    """
+
+    recipe: Recipe
+    people: SyntheticData
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where networks are trained, and on what.
+
+    Attributes:
+        folder: of all networks.
+        crops: of all pictures.
+        mocap: folder with motion capture, from which people take their poses; the flow's if None.
+        cache: folder for the converted clips.
+        accelerator, precision: as of `Machine`.
+        workers: networks trained at once; on a GPU processes that make batches.
+    """
+
+    folder: Path
+    crops: Path
+    mocap: Path | None = None
+    cache: Path | None = None
+    accelerator: str = "cpu"
+    precision: str = "32-true"
+    workers: int = 1
+
+    def pantry(self, tell: Tell = lambda text: None) -> Pantry:
+        """For crops; drawing tells how far it is."""
+        last = [time.monotonic()]
+
+        def progress(done: int, wanted: int) -> None:
+            if time.monotonic() - last[0] > 30:
+                last[0] = time.monotonic()
+                tell(f"crops: {done:,} of {wanted:,}")
+
+        cores = len(os.sched_getaffinity(0))
+        return Pantry(
+            self.crops, builtin_body(), Surface.builtin(), self.mocap, self.cache, cores, tell, progress
+        )
+
+    def run_folder(self, recipe: Recipe) -> Path:
+        """Of a recipe's run."""
+        return self.folder / f"{recipe.name}-{_digest(to_text(recipe))}"
+
+
+def for_table(recipe: Recipe, scale: Scale, mocap: bool, seed: int, times: int = 1) -> Recipe:
+    """A recipe with a table's seed and so many times its steps, which looks at validation people at its end alone."""
+    phases = tuple(replace(phase, steps=times * STEPS[scale]) for phase in recipe.phases)
+    steps = sum(phase.steps for phase in phases)
+    recipe = replace(recipe, phases=phases, seed=seed, validate_every=steps, save_every=min(100, steps))
+    return with_mocap(recipe) if mocap else recipe
+
+
+def test_people(domain: str, scale: Scale, mocap: bool, size: int) -> SyntheticData:
+    """People of the test split of a domain, with COCO's keypoints."""
+    return SyntheticData(
+        domain,  # type: ignore[arg-type]
+        TEST_PEOPLE[scale],
+        split="test",
+        size=size,
+        poses="mocap" if mocap else "flow",
+        skeleton="coco17",
+    )
+
+
+def measure_cells(cells: Iterable[Cell], shop: Workshop, tell: Tell) -> dict[Cell, Figures]:
+    """Train and measure what is not there yet.
+
+    Raises:
+        InputError: no motion capture where there should be, or folders that cannot be written.
+    """
+    wanted = list(dict.fromkeys(cells))
+    missing = [cell for cell in wanted if not _file(cell, shop).exists()]
+    if missing:
+        pantry = shop.pantry(tell)
+        for recipe, data in dict.fromkeys(_data(missing)):
+            pantry.crops(data, recipe)
+        _train_all([cell.recipe for cell in missing if cell.trained], shop, tell)
+        for cell in missing:
+            _measure(cell, shop, pantry)
+    return {cell: Figures(**json.loads(_file(cell, shop).read_text())) for cell in wanted}
+
+
+def _data(cells: Sequence[Cell]) -> list[tuple[Recipe, SyntheticData]]:
+    """What has to be drawn, with a recipe that says how large."""
+    found = []
+    for cell in cells:
+        phases = cell.recipe.phases if cell.trained else ()
+        data = [d for phase in phases for d in phase.data]
+        for d in (cell.people, cell.recipe.validation, *data):
+            if isinstance(d, SyntheticData):
+                plain = SyntheticData(d.domain, d.count, d.seed, d.split, d.size, d.poses)
+                found.append((replace(cell.recipe, phases=cell.recipe.phases[:1], seed=0), plain))
+    return found
+
+
+def _prefix(recipe: Recipe) -> Recipe | None:
+    """The recipe without its last phase; fits in the loop are kept with all phases, so those share nothing."""
+    if len(recipe.phases) < 2 or recipe.loop is not None:
+        return None
+    phases = recipe.phases[:-1]
+    return replace(recipe, phases=phases, validate_every=sum(phase.steps for phase in phases))
+
+
+def _train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
+    """In as many processes as told, beginnings first."""
+    needs: dict[Recipe, Recipe | None] = {}
+    for recipe in recipes:
+        chain: Recipe | None = recipe
+        while chain is not None and chain not in needs:
+            needs[chain] = _prefix(chain)
+            chain = needs[chain]
+    done = {recipe for recipe in needs if (shop.run_folder(recipe) / LAST).exists()}
+    # Longest chains last among equals: Python's sort keeps the table's order.
+    waiting = sorted((r for r in needs if r not in done), key=lambda r: len(r.phases))
+    total, began, finished = len(waiting), time.monotonic(), 0
+    if total:
+        tell(f"{total} networks to train")
+    alone = shop.workers == 1 or shop.accelerator != "cpu"
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1 if alone else shop.workers, context, _single_thread) as pool:
+        running: dict[Future[str], Recipe] = {}
+        while waiting or running:
+            for recipe in [r for r in waiting if needs[r] is None or needs[r] in done]:
+                if len(running) == (1 if alone else shop.workers):
+                    break
+                waiting.remove(recipe)
+                running[pool.submit(_train, recipe, needs[recipe], shop)] = recipe
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                recipe = running.pop(future)
+                done.add(recipe)
+                finished += 1
+                left = (time.monotonic() - began) / finished * (total - finished) / 60
+                tell(f"network {finished} of {total}: {future.result()}; about {left:.0f} min left")
+
+
+def _single_thread() -> None:
+    """Networks this small train fastest with a core each."""
+    torch.set_num_threads(1)
+
+
+def _train(recipe: Recipe, before: Recipe | None, shop: Workshop) -> str:
+    """Train one; says how it ended."""
+    out = shop.run_folder(recipe)
+    make_folder(out)
+    if before is not None and not (out / STATE).exists():
+        partial = out / "begun.tmp"
+        shutil.copyfile(shop.run_folder(before) / STATE, partial)
+        os.replace(partial, out / STATE)
+    body = builtin_body()
+    job = TrainingJob(recipe.name, out, mocap=shop.mocap, cache=shop.cache)
+    tools = make_tools(job, body, lambda text: None, lambda what, done, wanted: None)
+    on_gpu = shop.accelerator != "cpu"
+    machine = Machine(
+        shop.accelerator,
+        precision=shop.precision,  # type: ignore[arg-type]
+        channels_last=True,
+        workers=shop.workers if on_gpu else 0,
+    )
+    began = time.monotonic()
+    done = train(recipe, out, shop.pantry(), tools, machine, resume=True)
+    errors = ", ".join(f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items())
+    return f"{out.name}, {errors} on validation people, {(time.monotonic() - began) / 60:.1f} min"
+
+
+def _measure(cell: Cell, shop: Workshop, pantry: Pantry) -> None:
+    if cell.trained:
+        network = load_estimator(shop.run_folder(cell.recipe) / LAST)
+    else:
+        network = build(cell.recipe.network, cell.recipe.seed)
+    if shop.accelerator != "cpu" and torch.cuda.is_available():
+        network = network.cuda()
+    figures = measured(network, cell.recipe, cell.people, pantry)
+    file = _file(cell, shop)
+    make_folder(file.parent)
+    write_atomic(file, (json.dumps(asdict(figures), indent=1) + "\n").encode())
+
+
+def _file(cell: Cell, shop: Workshop) -> Path:
+    """Of a cell's figures."""
+    kind = "last" if cell.trained else "untrained"
+    return shop.run_folder(cell.recipe) / f"{kind}-{_digest(to_text(cell.people))}.json"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
