@@ -237,8 +237,8 @@ class Reproduce:
         tyro.conf.arg(metavar="TABLE"),
     ]
     """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). dense-fits: fits of synthetic people to dense
-    keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019, figures 5 and 6). All others train
-    networks on synthetic people, for hours, and go on where they stopped; rong-table6 has images alone,
+    keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019, figures 5 and 6). All others
+    train networks on synthetic people, for hours, and go on where they stopped; rong-table6 has images alone,
     rong-table6-all all inputs."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the results. Tables with the same folder share their networks."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bodyloop.priors.flow import Coupling, Flow, Mixing, ParametricReLU
-from bodyloop.priors.prior import latent_energy
+from bodyloop.priors.prior import LatentPrior, PosePrior, latent_energy
 
 DOUBLE = torch.float64
 KINDS = ("nvp", "prelu")
@@ -141,3 +141,12 @@ def test_samples_and_interpolation_are_rotations():
     between = flow.interpolate(first, last, 5)
     assert torch.allclose(between[0], flow.decode(first))
     assert torch.allclose(between[-1], flow.decode(last))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_derivatives_layer_by_layer_are_automatic_ones(kind: str):
+    flow = rough(9, kind)
+    x, rows = torch.randn(4, 9, dtype=DOUBLE), torch.randn(4, 6, 9, dtype=DOUBLE)
+    torch.testing.assert_close(flow.pull_decoded(x, rows), LatentPrior.pull_decoded(flow, x, rows))
+    for ours, automatic in zip(flow.quadratic_at(x), PosePrior.quadratic_at(flow, x), strict=True):
+        torch.testing.assert_close(ours, automatic)

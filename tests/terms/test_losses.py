@@ -45,6 +45,10 @@ def some(*shape: int, seed: int = 3) -> Tensor:
 MASKED: dict[str, tuple[tuple[int, ...], tuple[int, ...], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
     "joints": ((4, 5, 3), (4, 5), lambda f, t, k: joint_loss(f, t, k, ROOTS)),
     "joints, L1": ((4, 5, 3), (4, 5), lambda f, t, k: joint_loss(f, t, k, ROOTS, "absolute")),
+    "joints, norm": ((4, 5, 3), (4, 5), lambda f, t, k: joint_loss(f, t, k, ROOTS, "norm")),
+    "rotations, norm": ((4, 5, 3, 3), (4, 5), lambda f, t, k: rotation_loss(f, t, k, "norm")),
+    "betas, norm": ((4, 10), (4,), lambda f, t, k: betas_loss(f, t, k, "norm")),
+    "keypoints, sum": ((4, 5, 2), (4, 5), lambda f, t, k: keypoint_loss(f, t, k.double(), SIDE, "sum")),
     "rotations": ((4, 5, 3, 3), (4, 5), rotation_loss),
     "betas": ((4, 10), (4,), betas_loss),
     "keypoints": ((4, 5, 2), (4, 5), lambda f, t, k: keypoint_loss(f, t, k.double() * 0.7, SIDE)),
@@ -133,6 +137,17 @@ def test_keypoints_by_hand():
     assert float(squared) == pytest.approx((0.5 + 0.5 * 2) / 1.5)
     far = keypoint_loss(found * 1e6, seen, torch.ones(1, 2), SIDE, "robust")
     assert float(far) == pytest.approx(SIGMA**2 / 2, rel=1e-3)
+    assert float(keypoint_loss(found, seen, confidence, SIDE, "sum")) == pytest.approx(1 + 0.5 * 2)
+
+
+def test_norms_by_hand():
+    """Of a person's parameters, as in eq. 1 of Rong et al."""
+    truth, found = torch.zeros(2, 2, 3, 3), torch.zeros(2, 2, 3, 3)
+    found[0, 0, 0, 0], found[0, 1, 2, 1], found[1, 0, 0, 0] = 3, 4, 100
+    known = torch.tensor([[True, True], [False, True]])
+    assert float(rotation_loss(found, truth, known, "norm")) == pytest.approx(5 / 2, rel=1e-5)
+    betas = torch.tensor([[3.0, 4.0]])
+    assert float(betas_loss(betas, 0 * betas, torch.ones(1), "norm")) == pytest.approx(5, rel=1e-5)
 
 
 def test_weighted_means():

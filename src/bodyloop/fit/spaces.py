@@ -5,12 +5,10 @@ the joints' turns become derivatives by q, and what the prior charges for q.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
-from torch.func import vjp, vmap
 
 from bodyloop.errors import InputError
 from bodyloop.geometry import rotmat_to_axis_angle
@@ -66,8 +64,16 @@ class PoseSpace(ABC):
         return to_rotations(self.coordinates(q), self.prior.representation)
 
     def pull(self, q: Tensor, rows: Tensor) -> Tensor:
-        """Derivatives (B, M, 69) by the joints' turns in their own frames to derivatives (B, M, Q) by q."""
+        """Derivatives (B, M, 69) by the joints' turns in their own frames to derivatives (B, M, Q) by q.
+
+        Of many rows, what each turn becomes is pulled once instead.
+        """
         turn = tangent_jacobian(self.coordinates(q), self.prior.representation)
+        count = rows.shape[-1]
+        if rows.shape[1] > count:
+            unit = torch.eye(count, dtype=rows.dtype, device=rows.device).expand(len(rows), -1, -1)
+            by_number = (unit.unflatten(-1, (-1, 1, 3)) @ turn[:, None]).flatten(2)
+            return rows @ self.pull_coordinates(q, by_number)
         by_number = (rows.unflatten(-1, (-1, 1, 3)) @ turn[:, None]).flatten(2)
         return self.pull_coordinates(q, by_number)
 
@@ -132,8 +138,8 @@ class LatentSpace(PoseSpace):
         return self.prior.decode_coordinates(q)
 
     def pull_coordinates(self, q: Tensor, rows: Tensor) -> Tensor:
-        """Through the decoder, backwards: there are fewer rows than latents."""
-        return backwards(self.prior.decode_coordinates, q, rows)
+        """Through the decoder."""
+        return self.prior.pull_decoded(q, rows)
 
     def start(self, rotations: Tensor) -> Tensor:
         """The encoder's output: exact for a flow."""
@@ -151,12 +157,6 @@ class LatentSpace(PoseSpace):
     def to(self, *args: Any) -> "LatentSpace":
         """Moves the prior."""
         return LatentSpace(self.prior.to(*args))
-
-
-def backwards(function: Callable[[Tensor], Tensor], x: Tensor, rows: Tensor) -> Tensor:
-    """Rows (B, M, D) times the Jacobian of function: (B, Q) to (B, D), at x (B, Q): (B, M, Q)."""
-    _, pull_back = vjp(function, x)  # type: ignore[misc]
-    return vmap(lambda row: pull_back(row)[0], in_dims=1, out_dims=1)(rows)
 
 
 def pose_space(prior: PosePrior, kind: SpaceKind) -> PoseSpace:

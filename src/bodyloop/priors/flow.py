@@ -82,6 +82,14 @@ class Mixing(nn.Module):
         """x (..., D) of y."""
         return y @ self._keep("inverse", self._inverted).T + self.center
 
+    def pull(self, rows: Tensor) -> Tensor:
+        """Derivatives (..., D) by y to derivatives by x."""
+        return rows @ self._keep("product", self._product)
+
+    def pull_inverse(self, rows: Tensor) -> Tensor:
+        """Derivatives (..., D) by x to derivatives by y."""
+        return rows @ self._keep("inverse", self._inverted)
+
     @torch.no_grad()
     def whiten(self, x: Tensor) -> None:
         """Start as the transform that makes samples x (N, D) uncorrelated with unit variance."""
@@ -136,6 +144,39 @@ class Coupling(nn.Module):
         s, t = self._scale_shift(kept)
         return self._join(kept, (changed - t) * (-s).exp())
 
+    def pull(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Derivatives (..., M, D) by y = f(x) to derivatives by x (..., D)."""
+        kept, changed = self._split(x)
+        s, _ = self._scale_shift(kept)
+        by_kept, by_changed = self._split(rows)
+        grown = by_changed * s.exp()[..., None, :]
+        return self._pulled(kept, s, grown, grown * changed[..., None, :], by_changed, by_kept)
+
+    def pull_inverse(self, y: Tensor, rows: Tensor) -> Tensor:
+        """Derivatives (..., M, D) by x to derivatives by y = f(x) (..., D)."""
+        kept, changed = self._split(y)
+        s, t = self._scale_shift(kept)
+        by_kept, by_changed = self._split(rows)
+        shrunk = by_changed * (-s).exp()[..., None, :]
+        return self._pulled(kept, s, shrunk, -shrunk * (changed - t)[..., None, :], -shrunk, by_kept)
+
+    def _pulled(
+        self, kept: Tensor, s: Tensor, by_changed: Tensor, by_s: Tensor, by_t: Tensor, by_kept: Tensor
+    ) -> Tensor:
+        """Through the network to what stays, joined with what changes."""
+        inside, before = kept, []
+        for layer in self.net:
+            before.append(inside)
+            inside = layer(inside)
+        rows = torch.cat([by_s * (1 - (s / _SCALE_LIMIT).square())[..., None, :], by_t], -1)
+        for layer, value in zip(reversed(self.net), reversed(before), strict=True):
+            if isinstance(layer, nn.Linear):
+                rows = rows @ layer.weight
+            else:
+                gate = value.sigmoid()
+                rows = rows * (gate * (1 + value * (1 - gate)))[..., None, :]
+        return self._join(by_kept + rows, by_changed)
+
 
 class ParametricReLU(nn.Module):
     """y = x where x > 0, a x elsewhere, a > 0 trainable for each number: the variant of lower capacity."""
@@ -155,6 +196,14 @@ class ParametricReLU(nn.Module):
     def inverse(self, y: Tensor) -> Tensor:
         """x (..., D) of y."""
         return torch.where(y < 0, y * (-self.log_slope).exp(), y)
+
+    def pull(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Derivatives (..., M, D) by y = f(x) to derivatives by x (..., D)."""
+        return rows * torch.where(x < 0, self.log_slope.exp(), 1.0)[..., None, :]
+
+    def pull_inverse(self, y: Tensor, rows: Tensor) -> Tensor:
+        """Derivatives (..., M, D) by x to derivatives by y = f(x) (..., D)."""
+        return rows * torch.where(y < 0, (-self.log_slope).exp(), 1.0)[..., None, :]
 
 
 class Flow(NetworkPrior, LatentPrior):
@@ -220,6 +269,30 @@ class Flow(NetworkPrior, LatentPrior):
     def residual_at(self, coordinates: Tensor) -> Tensor:
         """z; the log-determinant enters the gradient alone."""
         return self.encode_coordinates(coordinates)
+
+    def quadratic_at(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        """As `PosePrior.quadratic_at`, layer by layer: products of matrices, without automatic derivatives."""
+        h, before = coordinates, []
+        for mixing, bend in zip(self.mixings, self.bends, strict=True):
+            mixed = mixing(h)[0]
+            before.append(mixed)
+            h = bend(mixed)[0]
+        rows = torch.eye(self.latent_size, dtype=h.dtype, device=h.device).expand(*h.shape, -1)
+        for mixing, bend, mixed in zip(
+            reversed(self.mixings), reversed(self.bends), reversed(before), strict=True
+        ):
+            rows = mixing.pull(bend.pull(mixed, rows))  # type: ignore[operator]
+        return rows.mT @ rows, self._gradient(coordinates)
+
+    def pull_decoded(self, z: Tensor, rows: Tensor) -> Tensor:
+        """As `LatentPrior.pull_decoded`, layer by layer."""
+        before = []
+        for mixing, bend in zip(reversed(self.mixings), reversed(self.bends), strict=True):
+            before.append(z)
+            z = mixing.inverse(bend.inverse(z))  # type: ignore[operator]
+        for mixing, bend, value in zip(self.mixings, self.bends, reversed(before), strict=True):
+            rows = bend.pull_inverse(value, mixing.pull_inverse(rows))  # type: ignore[operator]
+        return rows
 
     def save(self, path: str | Path) -> None:
         """Write safetensors in half precision, with the sizes in the metadata."""

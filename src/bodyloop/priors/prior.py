@@ -44,8 +44,13 @@ class PosePrior(ABC):
         residual, pull_back = vjp(self.residual_at, coordinates)  # type: ignore[misc]
         unit = torch.eye(residual.shape[-1], dtype=residual.dtype, device=residual.device)
         rows = vmap(lambda row: pull_back(row.expand_as(residual))[0], out_dims=1)(unit)
-        (gradient,) = vjp(self.energy_at, coordinates)[1](torch.ones_like(residual[..., 0]))
-        return rows.mT @ rows, gradient
+        return rows.mT @ rows, self._gradient(coordinates)
+
+    def _gradient(self, coordinates: Tensor) -> Tensor:
+        """Of the energy (B,) by numbers (B, D)."""
+        energy, pull_back = vjp(self.energy_at, coordinates)  # type: ignore[misc]
+        gradient: Tensor = pull_back(torch.ones_like(energy))[0]
+        return gradient
 
     def middle(self) -> Tensor:
         """A plain pose (23, 3, 3) to start fits from: all joints at rest, unless the prior knows better."""
@@ -96,6 +101,12 @@ class LatentPrior(PosePrior):
     @abstractmethod
     def encode_coordinates(self, coordinates: Tensor) -> Tensor:
         """Numbers (..., D) to latents (..., L)."""
+
+    def pull_decoded(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Rows (B, M, D) times the derivatives of the decoder's numbers by the latents (B, L): (B, M, L)."""
+        _, pull_back = vjp(self.decode_coordinates, z)  # type: ignore[misc]
+        pulled: Tensor = vmap(lambda row: pull_back(row)[0], in_dims=1, out_dims=1)(rows)
+        return pulled
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (..., L) to body poses (..., 23, 3, 3)."""

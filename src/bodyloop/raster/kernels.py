@@ -12,6 +12,7 @@ from bodyloop.jit import jit
 
 SNAP = 65536.0
 TINY = 1e-300  # below any edge function but zero
+LOW = np.uint32(0xFFFF)
 
 
 @jit()
@@ -111,6 +112,30 @@ def _clip_and_fill(p, q, r, near, lens, face, inverse_depth, face_id, cull):  # 
 
 
 @jit()
+def _project(vertices, lens, near, size, screen, cell):  # type: ignore[no-untyped-def]
+    """Place and inverse depth of vertices, -1 for those before the near plane; returns whether there are none.
+
+    `cell` gets, for vertices that are there, the first row and column of pixels not above and not left of the place,
+    in 16 bits each; those outside the image share the nearest.
+    """
+    fx, fy, cx, cy = lens
+    rows, columns = min(size[0], 65535), min(size[1], 65535)
+    all_in_front = True
+    for i in range(vertices.shape[0]):
+        z = np.float64(vertices[i, 2])
+        if z >= near:
+            x, y, w = _screen(np.float64(vertices[i, 0]), np.float64(vertices[i, 1]), z, fx, fy, cx, cy)
+            screen[i, 0], screen[i, 1], screen[i, 2] = x, y, w
+            column = np.uint32(min(max(np.ceil(x), 0.0), float(columns)))
+            row = np.uint32(min(max(np.ceil(y), 0.0), float(rows)))
+            cell[i] = row << np.uint32(16) | column
+        else:
+            screen[i, 2] = -1.0
+            all_in_front = False
+    return all_in_front
+
+
+@jit()
 def draw_mesh(vertices, faces, lens, near, cull, face_id, barycentric, depth):  # type: ignore[no-untyped-def]
     """Draw one mesh.
 
@@ -126,17 +151,18 @@ def draw_mesh(vertices, faces, lens, near, cull, face_id, barycentric, depth):  
     """
     fx, fy, cx, cy = lens
     screen = np.empty((vertices.shape[0], 3))
-    for i in range(vertices.shape[0]):
-        z = np.float64(vertices[i, 2])
-        screen[i, 2] = -1.0
-        if z >= near:
-            screen[i, 0], screen[i, 1], screen[i, 2] = _screen(
-                np.float64(vertices[i, 0]), np.float64(vertices[i, 1]), z, fx, fy, cx, cy
-            )
+    cell = np.empty(vertices.shape[0], np.uint32)
+    all_in_front = _project(vertices, lens, near, face_id.shape, screen, cell)
     face_id[:] = -1
     depth[:] = 0.0  # inverse depth until the last loop
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        if all_in_front:
+            # Corners between the same two rows or columns of pixel centres enclose none of them: those that lie on the
+            # later one are right or bottom ends, which the top-left rule leaves out.
+            differ = (cell[i] ^ cell[j]) | (cell[i] ^ cell[k])
+            if differ & LOW == 0 or differ >> 16 == 0:
+                continue
         if screen[i, 2] > 0.0 and screen[j, 2] > 0.0 and screen[k, 2] > 0.0:
             a = (screen[i, 0], screen[i, 1], screen[i, 2])
             b = (screen[j, 0], screen[j, 1], screen[j, 2])

@@ -1,9 +1,9 @@
 """Losses of regression networks: means over the labels that are there.
 
 A label that is not known, by its mask, changes neither the loss nor its gradient, whatever stands in its place (NaN
-too); without any known label a loss is 0 and has no gradient. The papers write sums over images; like their released
-code, these are means over people, points and coordinates, so that neither the size of a batch nor the number of points
-shifts the balance of the terms.
+too); without any known label a loss is 0 and has no gradient. The papers write sums over images; these are means over
+people, so that the size of a batch does not shift the balance of the terms. Within a person they are means over points
+and coordinates, as in the released code of SPIN and others; "norm" and "sum" are what Rong et al. 2019 write.
 """
 
 from typing import Literal
@@ -14,11 +14,15 @@ from torch.nn.functional import cross_entropy
 
 from bodyloop.priors.prior import PosePrior
 
-Distance = Literal["squared", "absolute", "robust"]
-"""How far off a coordinate is: its square, its absolute value, or Geman and McClure's x^2 s^2 / (x^2 + s^2)."""
+Distance = Literal["squared", "absolute", "robust", "norm", "sum"]
+"""How far off a coordinate is: its square, its absolute value, or Geman and McClure's x^2 s^2 / (x^2 + s^2), of which
+the mean is taken. Or how far off a person is as a whole: the norm of all coordinates, or the sum of absolute values."""
 
 SIGMA = 100.0 / 112.0
 """s of "robust": SPIN's 100 pixels of a 224-pixel crop (its released fitting), in crop coordinates."""
+
+TRACE = 1e-6
+"""What a norm takes for 0."""
 
 UNKNOWN_PART = 255
 """Label of pixels of which nobody says what they show (`bodyloop.data.part_maps.UNKNOWN`)."""
@@ -35,6 +39,19 @@ def known_only(label: Tensor, known: Tensor) -> Tensor:
     """Labels (..., *S) with 0 where the mask (...) says that there is none."""
     mask = (known > 0).reshape(*known.shape, *[1] * (label.ndim - known.ndim))
     return torch.where(mask, label, 0.0)
+
+
+def mean_distance(off: Tensor, weight: Tensor, distance: Distance) -> Tensor:
+    """Mean distance () of offsets (..., N, D) of N points with weights (..., N)."""
+    if distance not in ("norm", "sum"):
+        return known_mean(coordinate_distance(off, distance), weight)
+    share = weight.to(off)
+    kept = torch.where(share[..., None] > 0, off, 0.0)
+    if distance == "sum":
+        whole = (share * kept.abs().sum(-1)).sum(-1)
+    else:  # the trace keeps the gradient finite at 0
+        whole = ((share * kept.square().sum(-1)).sum(-1) + TRACE**2).sqrt() - TRACE
+    return known_mean(whole, (weight > 0).any(-1))
 
 
 def coordinate_distance(off: Tensor, distance: Distance = "squared") -> Tensor:
@@ -55,7 +72,8 @@ def crop_coordinates(pixels: Tensor, resolution: int) -> Tensor:
 def joint_loss(
     found: Tensor, truth: Tensor, known: Tensor, roots: Tensor, distance: Distance = "squared"
 ) -> Tensor:
-    """3D joints relative to their root: L_3D-joints of Rong et al. 2019, eq. 1; SPIN's released 3D keypoint loss.
+    """3D joints relative to their root: L_3D-joints of Rong et al. 2019, eq. 1, a norm; SPIN's released 3D keypoint
+    loss, squared.
 
     Args:
         found, truth: (..., K, 3) metres, in the same axes.
@@ -70,32 +88,33 @@ def joint_loss(
     share = torch.where(usable, rooted, known).to(off)
     share = share / share.sum(-1, keepdim=True).clamp_min(1)
     off = off - (share[..., None] * off).sum(-2, keepdim=True)
-    return known_mean(coordinate_distance(off, distance), known)
+    return mean_distance(off, known, distance)
 
 
-def rotation_loss(found: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Mean square of rotation matrices' entries: Rong et al. 2019, eq. 1; SPIN, eq. 3; Zanfir et al. 2020, eq. 9.
-
-    Rong et al. write a norm and square it in their released code, as the other two do.
+def rotation_loss(found: Tensor, truth: Tensor, known: Tensor, distance: Distance = "squared") -> Tensor:
+    """Rotation matrices' entries: squared in SPIN, eq. 3, and Zanfir et al. 2020, eq. 9; the norm in Rong et al. 2019,
+    eq. 1.
 
     Args:
         found, truth: (..., J, 3, 3).
         known: (..., J) bool.
+        distance: of an entry, or of all.
     """
     off = found - known_only(truth, known)
-    return known_mean(off.square().mean((-2, -1)), known)
+    return mean_distance(off.flatten(-2), known, distance)
 
 
-def betas_loss(found: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Mean square of shape coefficients (..., 10), known (...): the second terms of Rong eq. 1 and Zanfir eq. 9."""
-    return known_mean((found - known_only(truth, known)).square().mean(-1), known)
+def betas_loss(found: Tensor, truth: Tensor, known: Tensor, distance: Distance = "squared") -> Tensor:
+    """Shape coefficients (..., 10), known (...): squared in Zanfir eq. 9, the norm in Rong eq. 1."""
+    off = found - known_only(truth, known)
+    return mean_distance(off[..., None, :], known[..., None], distance)
 
 
 def keypoint_loss(
     found: Tensor, seen: Tensor, confidence: Tensor, resolution: int, distance: Distance = "absolute"
 ) -> Tensor:
-    """2D keypoints in crop coordinates: L1 in Rong et al. 2019, eq. 2; squared in SPIN's released code and in Zanfir
-    et al. 2020, L_KA.
+    """2D keypoints in crop coordinates: the sum of L1 in Rong et al. 2019, eq. 2; squared in SPIN's released code and
+    in Zanfir et al. 2020, L_KA.
 
     Args:
         found, seen: (..., K, 2) crop pixels.
@@ -104,19 +123,22 @@ def keypoint_loss(
         distance: of a coordinate.
     """
     off = (found - known_only(seen, confidence)) * (2 / resolution)
-    return known_mean(coordinate_distance(off, distance), confidence)
+    return mean_distance(off, confidence, distance)
 
 
-def dense_loss(found: Tensor, seen: Tensor, weight: Tensor, resolution: int) -> Tensor:
-    """L1 of dense keypoints in crop coordinates (Rong et al. 2019, eq. 4).
+def dense_loss(
+    found: Tensor, seen: Tensor, weight: Tensor, resolution: int, distance: Distance = "absolute"
+) -> Tensor:
+    """L1 of dense keypoints in crop coordinates (Rong et al. 2019, eq. 4: the sum).
 
     Args:
         found: (..., D, 2) crop pixels of points of the found surface (`BodyModel.surface_points`).
         seen: (..., D, 2) where they are seen.
         weight: (..., D) from 0, for no point.
         resolution: of the crop.
+        distance: of a coordinate, or of all.
     """
-    return keypoint_loss(found, seen, weight, resolution, "absolute")
+    return keypoint_loss(found, seen, weight, resolution, distance)
 
 
 def mesh_loss(found: Tensor, truth: Tensor, known: Tensor, distance: Distance = "absolute") -> Tensor:

@@ -166,10 +166,12 @@ class Regressor:
             loss = keypoint_loss(pixels, batch.keypoints, batch.confidence, side, w.keypoint_distance)
             found["keypoints"] = w.keypoints * loss
         if w.rotations:
-            loss = rotation_loss(bodies.rotations, targets.bodies.rotations, targets.has_rotations)
+            loss = rotation_loss(
+                bodies.rotations, targets.bodies.rotations, targets.has_rotations, w.parameter_distance
+            )
             found["rotations"] = w.rotations * loss
         if w.betas:
-            loss = betas_loss(bodies.betas, targets.bodies.betas, targets.has_betas)
+            loss = betas_loss(bodies.betas, targets.bodies.betas, targets.has_betas, w.parameter_distance)
             found["betas"] = w.betas * (loss + shape_loss(bodies.betas, targets.calm) / 10)
         if w.mesh:
             mine, theirs = self.rooted(bodies), self.rooted(targets.bodies)
@@ -177,7 +179,9 @@ class Regressor:
         if w.dense:
             points = self.body.surface_points(bodies, lesson.corners, lesson.barycentric)
             pixels = project(points, batch.camera)
-            found["dense"] = w.dense * dense_loss(pixels, batch.dense_pixels, batch.dense_weight, side)
+            found["dense"] = w.dense * dense_loss(
+                pixels, batch.dense_pixels, batch.dense_weight, side, w.dense_distance
+            )
         if w.parts:
             assert lesson.part_targets is not None, "lessons were asked for without maps of parts"
             mesh = project(self.body.chosen_vertices(bodies, self.vertices), batch.camera)

@@ -15,7 +15,7 @@ from bodyloop.data.synthetic.scenes import SOLID_NUMBERS, Scene
 from bodyloop.data.synthetic.shadows import Shadow, blobs, lamp_map
 from bodyloop.data.synthetic.shots import Shot
 from bodyloop.data.synthetic.streams import chance
-from bodyloop.data.synthetic.views import Pose
+from bodyloop.data.synthetic.views import Pose, product
 from bodyloop.geometry import Camera
 from bodyloop.raster import Fragments, rasterize, supersampled
 
@@ -81,7 +81,7 @@ def _surroundings(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colour (H, W, 3) and depth (H, W) of everything but people, with an occluder where one is drawn."""
     face_count = len(tailor.faces)
-    near = np.concatenate([blobs(tailor.joints @ f.vertices) for f in shot.people])
+    near = np.concatenate([blobs(product(tailor.joints, f.vertices)) for f in shot.people])
     hindrance = None
     if chance(rng, domain.occluded):
         own = torch.where(labels.face_id < face_count, labels.depth, torch.inf)

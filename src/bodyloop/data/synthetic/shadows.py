@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bodyloop.data.synthetic.scenes import Scene
-from bodyloop.data.synthetic.views import bounds
+from bodyloop.data.synthetic.views import bounds, product
 
 LAMP_MAP = 96  # pixels each way of what the lamp sees
 LAMP_AWAY = 25.0  # metres
@@ -38,7 +38,7 @@ def lamp_map(places: np.ndarray, scene: Scene) -> Shadow:
     turn = np.stack([right, np.cross(-direction, right), -direction])
     low, high = bounds(places)
     place = -turn @ ((low + high) / 2 + LAMP_AWAY * direction)
-    seen = (places @ turn.T + place).astype(np.float32)
+    seen = (product(places, turn.T) + place).astype(np.float32)
     low, high = bounds(seen[:, :2] / seen[:, 2:])
     focal = (LAMP_MAP - 5) / float((high - low).max())
     center = (LAMP_MAP - 1) / 2 - (low + high) / 2 * focal
