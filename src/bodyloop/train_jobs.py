@@ -154,8 +154,8 @@ def train_network(
         lambda done, wanted: progress("drawing crops", done, wanted),
     )
     tools = make_tools(job, body, tell, progress)
-    backbones: dict[str, str | Path] = {} if job.backbone is None else {recipe.inputs[0]: job.backbone}
-    done = train(recipe, job.out, pantry, tools, machine, resume=job.resume, backbones=backbones)
+    given: dict[str, str | Path] | None = None if job.backbone is None else {recipe.inputs[0]: job.backbone}
+    done = train(recipe, job.out, pantry, tools, machine, resume=job.resume, backbones=given)
     if not done.leads:
         return done, []
     files = [path for path in (done.best, done.last) if path.exists()]

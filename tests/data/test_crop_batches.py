@@ -1,19 +1,20 @@
 """Batches cut out of stored crops: what `Change` makes of each record, for all at once."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bodyloop.body import BodyModel, ChartMirror, get_skeleton
+from bodyloop.body import BodyModel, ChartMirror, builtin_atlas, get_skeleton
 from bodyloop.body.skeletons import UNION45
 from bodyloop.data.augment import AugmentConfig, Change, Occluder
 from bodyloop.data.batch import Batch, Layout, to_sample
 from bodyloop.data.crop_batches import Changes, CropBatches, CropSource, Lesson, Wanted
 from bodyloop.data.crops import Crops, CropSpec, draw_crops
-from bodyloop.data.labels import Labels
+from bodyloop.data.labels import NO_ERRORS, DenseErrors, Labels
 from bodyloop.data.mixture import Draw
 from bodyloop.data.record import Record
 from bodyloop.errors import InputError
@@ -223,3 +224,42 @@ def test_what_does_not_fit_together(crops: Crops, body: BodyModel, records: list
     other = draw_crops(records[:2], CropSpec("made", {}, resolution=32, maps=16), tmp_path)
     with pytest.raises(InputError, match="one layout"):
         CropBatches([CropSource(crops), CropSource(other)], WILD, body)
+
+
+def spoilt(crops: Crops, body: BodyModel, errors: DenseErrors) -> Lesson:
+    """All crops as they are stored, their dense keypoints with errors."""
+    batches = CropBatches([CropSource(crops, errors=errors)], AugmentConfig.none(SIDE), body)
+    return batches.lesson(draws(8), np.random.default_rng(0))
+
+
+def test_fewer_dense_keypoints_are_among_the_more(crops: Crops, body: BodyModel):
+    shares = (1.0, 0.6, 0.2, 0.0)
+    there = [spoilt(crops, body, DenseErrors(share=s)).batch.dense_weight > 0 for s in shares]
+    for more, fewer in pairwise(there):
+        assert (more | ~fewer).all()
+    counts = [int(mask.sum()) for mask in there]
+    assert counts[0] == int((spoilt(crops, body, NO_ERRORS).batch.dense_weight > 0).sum())
+    assert counts[3] == 0
+    assert [count / counts[0] for count in counts] == pytest.approx(shares, abs=0.05)
+
+
+def test_noise_moves_points_on_the_surface_and_stays(crops: Crops, body: BodyModel):
+    plain, noisy, again = (spoilt(crops, body, DenseErrors(s)) for s in (0.0, 20.0, 20.0))
+    there = plain.batch.dense_weight > 0
+    assert torch.equal(noisy.batch.dense_pixels, plain.batch.dense_pixels)
+    assert torch.equal(noisy.batch.dense_part, plain.batch.dense_part)
+    assert torch.equal(noisy.barycentric, again.barycentric), "the same in every epoch"
+    inside = (plain.batch.dense_uv > 0.2) & (plain.batch.dense_uv < 0.8) & there[..., None]
+    off = (noisy.batch.dense_uv - plain.batch.dense_uv)[inside]
+    assert float(off.std()) == pytest.approx(20 / 255, rel=0.1)
+    atlas = builtin_atlas()
+    uv = noisy.batch.dense_uv[there]
+    corners, weights = atlas.locate(noisy.batch.dense_part[there], uv[:, 0], uv[:, 1])
+    assert torch.equal(noisy.corners[there], corners)
+    torch.testing.assert_close(noisy.barycentric[there], weights, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("wrong", [{"sigma": -1.0}, {"sigma": math.inf}, {"share": 1.5}])
+def test_impossible_errors(wrong: dict[str, float]):
+    with pytest.raises(ValueError, match="dense errors need"):
+        DenseErrors(**wrong)

@@ -178,7 +178,7 @@ def test_gradients_that_stay_infinite_end_the_run(
 ):
     monkeypatch.setattr("bodyloop.train.run.MOST_SKIPPED", 2)
     monkeypatch.setattr(
-        "bodyloop.train.regressor.betas_loss", lambda found, truth, known: (found * torch.inf).sum()
+        "bodyloop.train.regressor.betas_loss", lambda found, truth, known, distance: (found * torch.inf).sum()
     )
     with pytest.raises(InputError, match=r"lower optimiser\.rate"):
         train_network(job("spin", tmp_path / "run", crops))

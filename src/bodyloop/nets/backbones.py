@@ -13,6 +13,9 @@ from bodyloop.nets.resnet import ResNet, ResNetKind
 HUB = "hub"
 """In place of a weights file: download what the backbone's makers published."""
 
+SHIPPED = "shipped"
+"""In place of a weights file: the small backbone that comes with bodyloop (`bodyloop.train.backbone`)."""
+
 _PUBLISHED = "https://download.pytorch.org/models/"
 _HUB_FILES = {
     "resnet18": "resnet18-f37072fd.pth",
@@ -97,13 +100,16 @@ def load_backbone(backbone: nn.Module, name: str, source: str | Path) -> None:
     Args:
         backbone: changed in place.
         name: as for `make_backbone`.
-        source: a file of torch (.pth, .pt: read without running code) or of safetensors; `HUB` downloads.
+        source: a file of torch (.pth, .pt: read without running code) or of safetensors; `HUB` downloads; `SHIPPED`
+            needs no file.
 
     Raises:
         InputError: if the file is missing, no such file, or of another network, or if the hub cannot be reached.
     """
     if str(source) == HUB:
         state = _download(name)
+    elif str(source) == SHIPPED:
+        state = _read(Path(__file__).parent / "weights" / "backbone-small.safetensors")
     else:
         state = _read(Path(source))
     wanted = backbone.state_dict()

@@ -47,7 +47,7 @@ class HmrConfig:
     @classmethod
     def small(cls) -> Self:
         """A twin that trains on two cores."""
-        return cls("resnet18", width=16, resolution=112, hidden=256, dropout=0.2)
+        return cls("resnet18", width=16, resolution=64, hidden=256, dropout=0.2)
 
 
 class Hmr(Estimator):

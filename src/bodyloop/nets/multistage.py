@@ -95,9 +95,7 @@ class MultistageConfig:
     @classmethod
     def small(cls) -> Self:
         """A twin that trains on two cores."""
-        return cls(
-            "resnet18", 16, 112, channels=24, kernel=5, keypoint_stages=1, part_stages=1, pose_stages=3
-        )
+        return cls("resnet18", 16, 96, channels=24, kernel=5, keypoint_stages=1, part_stages=1, pose_stages=3)
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,11 +93,17 @@ class ResNet(nn.Module):
 
     def maps(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) to maps (B, C, H / stride, W / stride)."""
+        return self.groups(x)[-1]
+
+    def groups(self, x: Tensor) -> list[Tensor]:
+        """The maps after each group of blocks."""
         x = torch.relu(self.bn1(self.conv1(x)))
         x = torch.max_pool2d(x, 3, 2, 1)
+        found = []
         for i in range(self.depth):
             x = self.get_submodule(f"layer{i + 1}")(x)
-        return x
+            found.append(x)
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) to features (B, C): the mean over all places."""

@@ -68,7 +68,7 @@ class TwoBranchConfig:
     @classmethod
     def small(cls, inputs: tuple[InputKind, ...] = ("image",)) -> Self:
         """A twin that trains on two cores; 6D, since that trains faster (SPIN section 3.2)."""
-        return cls(inputs, "resnet18", "resnet18", width=16, resolution=112, hidden=256, rotation="rot6d")
+        return cls(inputs, "resnet18", "resnet18", width=16, resolution=64, hidden=256, rotation="rot6d")
 
 
 class PartColors(nn.Module):

@@ -149,7 +149,6 @@ def draw_mesh(vertices, faces, lens, near, cull, face_id, barycentric, depth):  
         barycentric: (H, W, 3) float32, written.
         depth: (H, W) float32, written.
     """
-    fx, fy, cx, cy = lens
     screen = np.empty((vertices.shape[0], 3))
     cell = np.empty(vertices.shape[0], np.uint32)
     all_in_front = _project(vertices, lens, near, face_id.shape, screen, cell)

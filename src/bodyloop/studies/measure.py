@@ -24,6 +24,8 @@ from bodyloop.train.regressor import Regressor, project
 CROP = 224.0
 """Side of the crop in whose pixels distances in the image are told, whatever the network's own."""
 PARTS, KEYPOINTS = "densepose", "coco17"
+PART_SIDE = 56
+"""Side of the maps on which parts are compared: about that of the stored ones."""
 BATCH = 50
 """People at a time."""
 
@@ -63,7 +65,7 @@ def _batches(recipe: Recipe, people: SyntheticData, pantry: Pantry) -> CropBatch
         looked_at if "parts" in recipe.inputs else None,
         "iuv" in recipe.inputs,
         PARTS,
-        recipe.augment.resolution // 2,
+        PART_SIDE,
     )
     mirror = None if pantry.surface is None else pantry.surface.mirror
     source = CropSource(pantry.crops(people, recipe), people.labels, people.skeleton, mirror)

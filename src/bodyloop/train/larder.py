@@ -38,6 +38,8 @@ from bodyloop.train.fits import FitsDictionary, initial_fits
 from bodyloop.train.recipes import Data, Phase, Recipe, RecordData, SyntheticData
 
 POSES_APART = 8.0  # degrees, as the priors are trained
+SHARED = 112
+"""Pixels of the networks that crops serve at least."""
 
 Tell = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -69,13 +71,15 @@ class Pantry:
     _poses: dict[str, PoseSource] = field(default_factory=dict, init=False)
 
     def crops(self, data: Data, recipe: Recipe) -> Crops:
-        """The crops of a data set, of the size that the recipe's network and augmentation need.
+        """The crops of a data set, of the size that the recipe's network and augmentation need, or larger.
+
+        Networks of up to `SHARED` pixels share their crops.
 
         Raises:
             InputError: no motion capture where there should be, an unknown data set, or a cache that cannot be written.
         """
         widest = recipe.augment.margin * (1 + recipe.augment.scale_limit)
-        side = round(recipe.augment.resolution * widest / recipe.augment.margin)
+        side = round(max(recipe.augment.resolution, SHARED) * widest / recipe.augment.margin)
         sizes = {"resolution": side, "margin": round(widest, 6), "maps": side // 2}
         if isinstance(data, SyntheticData):
             return self._synthetic(data, sizes)

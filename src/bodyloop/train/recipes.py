@@ -1,9 +1,9 @@
 """Recipes: functions that return everything a training run depends on, as one frozen configuration.
 
 Three scales of each: "gpu" has the paper's sizes; "cpu" trains a small network within the hour on two cores; "smoke"
-shows within seconds that all works. Small networks start from random weights, and learn with a higher rate that falls
-to 0; the papers' start from ImageNet's and keep theirs. Data sets are the synthetic domains in the place of the papers'
-own (see docs/synthetic.md); `RecordData` names real ones.
+shows within seconds that all works. Small networks start from the small backbone that ships, and learn with a higher
+rate that falls to 0; the papers' start from ImageNet's (`--backbone hub`) and keep theirs. Data sets are the synthetic
+domains in the place of the papers' own (see docs/synthetic.md); `RecordData` names real ones.
 """
 
 import math
@@ -222,6 +222,7 @@ class Recipe:
         name: of the recipe.
         source: where its numbers come from.
         network: which one; its inputs are the training's.
+        start: of its backbones: random weights, or those of the small backbone that ships.
         phases: one after the other.
         validation: people with 3D labels, on whom the best weights are chosen.
         optimiser: of all phases.
@@ -249,6 +250,7 @@ class Recipe:
     save_every: int = 100
     log_every: int = 20
     seed: int = 0
+    start: Literal["random", "shipped"] = "random"
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -328,7 +330,7 @@ def _finished(recipe: Recipe, scale: Scale) -> Recipe:
     if scale == "smoke":
         every = {"validate_every": 2, "save_every": 2, "log_every": 1, "mesh_points": 60, "part_map": 14}
         return replace(recipe, phases=phases, optimiser=optimiser, **every)  # type: ignore[arg-type]
-    return replace(recipe, phases=phases, optimiser=optimiser)
+    return replace(recipe, phases=phases, optimiser=optimiser, start="shipped")
 
 
 def _synthetic(domain: DomainName, scale: Scale, labels: Labels, weight: float = 1.0) -> SyntheticData:

@@ -23,6 +23,7 @@ from bodyloop.data.crop_batches import Lesson
 from bodyloop.data.mixture import Draw
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
+from bodyloop.nets.backbones import SHIPPED
 from bodyloop.nets.build import build, save_estimator
 from bodyloop.nets.estimator import Estimate
 from bodyloop.nets.multistage import MultistageConfig
@@ -123,7 +124,7 @@ def train(
         tools: of rooms above.
         machine: what it runs on.
         resume: go on with the run in the folder, if there is one.
-        backbones: as for `build`.
+        backbones: as for `build`; if None, as the recipe says.
         until: stop after so many steps, as if killed.
 
     Raises:
@@ -229,6 +230,8 @@ class _Run:
         self.recipe, self.out, self.tools, self.machine, self.fabric = recipe, out, tools, machine, fabric
         self.clock, self.larder = Clock(), larder
         self.body = body.to(fabric.device)
+        if backbones is None and recipe.start == "shipped":
+            backbones = dict.fromkeys(build(recipe.network, recipe.seed).backbones(), SHIPPED)
         self.network = build(recipe.network, recipe.seed, backbones).to(fabric.device)
         if machine.channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

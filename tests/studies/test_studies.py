@@ -1,0 +1,51 @@
+"""Tables of networks: rows, claims and curves hold together."""
+
+from pathlib import Path
+
+import pytest
+
+from bodyloop.cli import main
+from bodyloop.evaluate.claims import Claim
+from bodyloop.evaluate.tables import Figures
+from bodyloop.studies import STUDIES
+from bodyloop.studies import study as module
+from bodyloop.studies.networks import STEPS
+from bodyloop.studies.study import Asked, measure_study
+from bodyloop.train.recipes import Recipe
+from bodyloop.train.settings import from_text, to_text
+
+
+@pytest.mark.parametrize("scale", STEPS)
+@pytest.mark.parametrize("name", STUDIES)
+def test_rows_are_different_networks_that_survive_json(name: str, scale: str):
+    cells = [row.cell(Asked(scale), 0) for row in STUDIES[name].rows]  # type: ignore[arg-type]
+    assert len(set(cells)) == len(cells)
+    for cell in cells:
+        assert from_text(Recipe, to_text(cell.recipe)) == cell.recipe
+        assert cell.people.split == "test"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_claims_and_curves_speak_of_rows(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    study = STUDIES[name]
+    names = [row.name for row in study.rows]
+    assert len(set(names)) == len(names)
+    some = Figures(100.0, 120.0, 60.0, dkd_px=5.0, part_iou=0.5, pve_t_mm=30.0, keypoint_px=4.0)
+    monkeypatch.setattr(module, "measure_cells", lambda cells, shop, tell: dict.fromkeys(cells, some))
+    table, claims = measure_study(study, Asked(seeds=(0, 1)), None, print)  # type: ignore[arg-type]
+    assert [row.name for row in table.rows] == names
+    assert claims
+    assert all(isinstance(claim, Claim) for claim in claims)
+    assert {point for curve in study.curves for _, point in curve.points} <= set(names)
+    assert {level for curve in study.curves for level in curve.levels} <= set(names)
+    assert any("2 seeds" in note for note in table.notes)
+
+
+def test_a_table_from_the_command_line(tmp_path: Path, capsys):
+    assert main(["reproduce", "rong-table7", "-o", str(tmp_path), "--quick", "--workers", "1"]) == 0
+    shown = capsys.readouterr()
+    assert "dense, 2D; studio 3D" in shown.out
+    assert "networks to train" in shown.err
+    assert (tmp_path / "rong-table7.json").exists()
+    assert main(["reproduce", "rong-table7", "-o", str(tmp_path), "--quick", "--count", "3"]) == 2
+    assert "leave it out" in capsys.readouterr().err
