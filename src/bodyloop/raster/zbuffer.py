@@ -3,6 +3,7 @@
 Camera axes as OpenCV (x right, y down, z forward), metres; pixel (0, 0) is the centre of the top-left pixel.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -76,11 +77,18 @@ def _check(points: Tensor, faces: Tensor, near: float) -> None:
     """Refuse what the loops cannot survive."""
     if not near > 0:
         raise ValueError(f"near must be a positive number of metres, got {near}")
+    if points.device.type == "cpu":  # numpy takes one core: waking torch's threads costs more than looking
+        total = float(points.numpy().sum())
+    else:
+        total = float(points.sum())
     # A sum tells of every NaN and infinity in one quick pass; one that overflows is looked at closely.
-    if not (torch.isfinite(points.sum()) or torch.isfinite(points).all()):
+    if not (math.isfinite(total) or torch.isfinite(points).all()):
         raise ValueError("vertices hold NaN or infinity; leave out such people before drawing them")
     if faces.numel():
-        least, most = faces.aminmax()
+        if faces.device.type == "cpu":
+            least, most = int(faces.numpy().min()), int(faces.numpy().max())
+        else:
+            least, most = (int(v) for v in faces.aminmax())
         if not (least >= 0 and most < points.shape[1]):
             raise ValueError(f"faces name vertices {least} to {most} of {points.shape[1]}")
 
