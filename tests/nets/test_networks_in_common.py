@@ -161,7 +161,7 @@ def overfit(network: Estimator, steps: int) -> tuple[float, float]:
         (HmrConfig.small(), 20),
         (TwoBranchConfig.small(), 20),
         (TwoBranchConfig.small(("image", "iuv")), 20),
-        (MultistageConfig.small(), 45),
+        (MultistageConfig.small(), 70),
     ],
     ids=["hmr", "one branch", "two branches", "stages"],
 )

@@ -116,7 +116,7 @@ def test_half_precision(crops: Path, tmp_path: Path):
 
 def test_a_network_learns_a_few_people_by_heart(crops: Path, tmp_path: Path):
     changes = (
-        "phases.0.steps=30", "phases.0.data.1.weight=0", "phases.0.data.2.weight=0", "validate_every=1000",
+        "phases.0.steps=60", "phases.0.data.1.weight=0", "phases.0.data.2.weight=0", "validate_every=1000",
         "optimiser.rate=2e-3", "optimiser.batch=8", "augment.flip_chance=0", "augment.rotation_chance=0",
         "augment.scale_sd=0", "augment.shift=0", "augment.occlusion_chance=0", "augment.channel_gain=0",
         "network.dropout=0",
