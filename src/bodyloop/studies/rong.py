@@ -341,51 +341,36 @@ def _kept(share: float) -> str:
     return f"{share:.0%} of dense, 2D" if share < 1 else _ALL
 
 
+def _at_most(
+    values: Values, judge: Judge, id: str, figure: int, first: str, second: str, share: float, statement: str
+) -> Claim:
+    """A claim of section 4.3 that one row is at most a share of another."""
+    return judge(
+        id,
+        f"section 4.3 and figure {figure}",
+        at_most(first, second, share),
+        statement=statement,
+        unit="mm PVE",
+        paper_values={},
+        our_values=_pve(values, first, second),
+    )
+
+
 def _claims_5(values: Values, judge: Judge) -> list[Claim]:
-    small, large = _sigma(10), _sigma(40)
+    little = "Noise on U and V below sigma 10 of 255 costs little (a graceful drop; here at most 10 %)."
+    much = "Even with sigma 40 dense keypoints help considerably (here at least 10 %)."
     return [
-        judge(
-            "rong-f5-small-noise",
-            "section 4.3 and figure 5",
-            at_most(small, _ALL, 1.1),
-            statement="Noise on U and V below sigma 10 of 255 costs little (a graceful drop; here at most 10 %).",
-            unit="mm PVE",
-            paper_values={},
-            our_values=_pve(values, small, _ALL),
-        ),
-        judge(
-            "rong-f5-large-noise",
-            "section 4.3 and figure 5",
-            at_most(large, _NONE, 0.9),
-            statement="Even with sigma 40 dense keypoints help considerably (here at least 10 %).",
-            unit="mm PVE",
-            paper_values={},
-            our_values=_pve(values, large, _NONE),
-        ),
+        _at_most(values, judge, "rong-f5-small-noise", 5, _sigma(10), _ALL, 1.1, little),
+        _at_most(values, judge, "rong-f5-large-noise", 5, _sigma(40), _NONE, 0.9, much),
     ]
 
 
 def _claims_6_figure(values: Values, judge: Judge) -> list[Claim]:
-    most, few = _kept(0.6), _kept(0.1)
+    most = "With more than 60 % of the dense keypoints the drop is graceful (here at most 10 %)."
+    few = "10 to 15 dense keypoints are much better than 2D keypoints alone (here at least 10 %)."
     return [
-        judge(
-            "rong-f6-most-points",
-            "section 4.3 and figure 6",
-            at_most(most, _ALL, 1.1),
-            statement="With more than 60 % of the dense keypoints the drop is graceful (here at most 10 %).",
-            unit="mm PVE",
-            paper_values={},
-            our_values=_pve(values, most, _ALL),
-        ),
-        judge(
-            "rong-f6-few-points",
-            "section 4.3 and figure 6",
-            at_most(few, _NONE, 0.9),
-            statement="10 to 15 dense keypoints are much better than 2D keypoints alone (here at least 10 %).",
-            unit="mm PVE",
-            paper_values={},
-            our_values=_pve(values, few, _NONE),
-        ),
+        _at_most(values, judge, "rong-f6-most-points", 6, _kept(0.6), _ALL, 1.1, most),
+        _at_most(values, judge, "rong-f6-few-points", 6, _kept(0.1), _NONE, 0.9, few),
     ]
 
 
