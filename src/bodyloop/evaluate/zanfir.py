@@ -41,10 +41,10 @@ from bodyloop.raster import part_map, rasterize
 
 Tell = Callable[[str], None]
 
-POSE_WEIGHTS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-SHAPE_WEIGHTS = (2.0, 0.5, 1.0, 4.0)
+POSE_WEIGHTS = (1.0, 2.0, 4.0, 8.0)
+SHAPE_WEIGHTS = (2.0, 0.5, 1.0)
 """Weights, before squaring, that the search tries: all of the prior at the first one of the shape, then the others
-of the shape at the best of the prior."""
+of the shape at the best of the prior. 0.5 and 16 of the prior and 4 of the shape were tried too, and never the best."""
 UNTUNED = replace(TUNED, bend=0.0, anchor=0.0)
 """Weights of the methods that estimate the joints' noise: those of ``bodyloop fit``, without its other terms."""
 NOISE_FACTORS = (2.0, 4.0, 8.0)
@@ -55,7 +55,8 @@ PARTS, PART_MAP_PX = "densepose", 224
 """Partition and side of the maps of parts, which are drawn of the box around the keypoints, enlarged."""
 BATCH = 50
 """People fitted at once."""
-TUNING_FRAMES = 50
+TUNING_FRAMES, FEWER_FRAMES = 100, 50
+"""Of the search, and of those for noisy joints and for parts, which begin from its weights."""
 MISSING, NOISE = 0.3, 0.03
 """Robustness: share of joints that are missing; noise as a share of the box's longer side."""
 SOME_FRAMES = 100
@@ -249,7 +250,7 @@ def table1(
     for name in {method.prior for method in METHODS} | {"limits"}:
         _prior(name)
     body = builtin_body()
-    for_tuning, count = (8, min(count, 10)) if quick else (TUNING_FRAMES, count)
+    for_tuning, fewer, count = (8, 8, min(count, 10)) if quick else (TUNING_FRAMES, FEWER_FRAMES, count)
     tuning = _people(_clips(mocap, "validation", cache, body, tell), body, for_tuning, seed)
     clips = _clips(mocap, "test", cache, body, tell)
     test = _people(clips, body, count, seed)
@@ -257,7 +258,7 @@ def table1(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, _begin_worker) as pool:
         weights = _tune(tuning, pool, tell)
-        for_noise = _tune_for_noise(tuning.disturbed(NOISE, seed), weights, pool, tell)
+        for_noise = _tune_for_noise(tuning[:fewer].disturbed(NOISE, seed), weights, pool, tell)
         conditions = {
             "": (test, weights),
             f", {MISSING:.0%} missing": (some.thinned(MISSING, seed), weights),
@@ -269,7 +270,7 @@ def table1(
             for m in METHODS
             if not condition or m.robust
         }
-        parts = _tune_parts(tuning, weights, pool, tell)
+        parts = _tune_parts(tuning[:fewer], weights, pool, tell)
         tasks |= {
             f"{m.name}{WITH_PARTS}": Task(m, weights[m.name], test, parts[m.name])
             for m in METHODS
@@ -479,12 +480,13 @@ def _notes(
         f"Weights of prior and shape, before squaring, the best of {trials} trials for each row on {tuning} frames of "
         f"the validation subjects (L-BFGS: those of the same prior; rounds: none is tuned): {shown}. "
         "Missing joints: the same weights. "
-        f"Noisy joints: both times the best of {len(NOISE_FACTORS)} factors on the same frames with noise: {factors}. "
+        f"Noisy joints: both times the best of {len(NOISE_FACTORS)} factors on {min(tuning, FEWER_FRAMES)} of them "
+        f"with noise: {factors}. "
         f"Missing and noisy joints, and rows by L-BFGS, on the first {min(count, SOME_FRAMES)} frames.",
         "Rows with rounds, ours: as `bodyloop fit`, the noise of each frame's joints is estimated and the fit goes on "
         "with weights that match it.",
         "KA + BA: the fit goes on with the true map of DensePose's 14 parts, in rounds; weight of the alignment, the "
-        f"best of {len(PART_WEIGHTS)} trials for each row on the same validation frames: "
+        f"best of {len(PART_WEIGHTS)} trials for each row on {min(tuning, FEWER_FRAMES)} of these frames: "
         f"{'; '.join(f'{name} {p:g}' for name, p in parts.items())}.",
         "AUC: share of pairs of a real pose of the test "
         "subjects and one with a joint bent impossibly in which the latter has the higher energy, once a prior. "
