@@ -61,7 +61,7 @@ MISSING, NOISE = 0.3, 0.03
 """Robustness: share of joints that are missing; noise as a share of the box's longer side."""
 SOME_FRAMES = 100
 """Frames of the rows with missing and noisy joints, and of those by L-BFGS."""
-CHUNK = 100
+CHUNK = 50
 """Frames of a task of a worker, so that both cores have work to the end."""
 SEPARATION_POSES = 5000
 WITH_PARTS = ", KA + BA"
