@@ -1,8 +1,8 @@
 """Small backbones that know where keypoints are: what ImageNet's weights are to the papers' networks.
 
 A row of a table may cost two cores no more than some hundred thousand crops, few to learn to see from. So small
-networks all start from one backbone, which was trained for longer on 2D keypoints alone, the label that none of the papers does
-without: heatmaps from its last two groups, each read out as the mean place.
+networks all start from one backbone, which was trained for longer on 2D keypoints alone, the label that none of the
+papers does without: heatmaps from its last two groups, each read out as the mean place.
 """
 
 import math
