@@ -59,6 +59,8 @@ def test_untrained_networks_are_measured_as_they_are(shop: Workshop):
 
 
 def test_true_bodies_have_no_errors(shop: Workshop, monkeypatch: pytest.MonkeyPatch):
+    before = measured(build(small().network, 0), small(), PEOPLE, shop.pantry()).part_iou
+    assert before is not None
     monkeypatch.setattr(Regressor, "placed", lambda self, estimate, batch: batch.bodies)
     found = measured(build(small().network, 0), small(), PEOPLE, shop.pantry())
     for error in (found.mpjpe_mm, found.pa_mpjpe_mm, found.mpvpe_mm, found.pve_t_mm):
@@ -69,6 +71,7 @@ def test_true_bodies_have_no_errors(shop: Workshop, monkeypatch: pytest.MonkeyPa
     assert found.dkd_px < 2
     assert found.part_iou is not None
     assert found.part_iou > 0.45, "maps are small, and people partly hidden"
+    assert found.part_iou > 3 * before
 
 
 def test_fits_in_the_loop_share_nothing():

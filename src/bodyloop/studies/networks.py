@@ -35,6 +35,8 @@ Tell = Callable[[str], None]
 STEPS: dict[Scale, int] = {"smoke": 2, "cpu": 1000, "gpu": 5000}
 """Steps of each phase. The papers' numbers of epochs would take days for a table."""
 TEST_PEOPLE: dict[Scale, int] = {"smoke": 6, "cpu": 500, "gpu": 1000}
+TEST_SEED = 1
+"""Of the test people: those of seed 0 were looked at while the small networks were chosen."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def test_people(domain: str, scale: Scale, mocap: bool, size: int) -> SyntheticD
     return SyntheticData(
         domain,  # type: ignore[arg-type]
         TEST_PEOPLE[scale],
+        seed=TEST_SEED,
         split="test",
         size=size,
         poses="mocap" if mocap else "flow",
