@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
-    "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
+    "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
     "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
