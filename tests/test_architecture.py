@@ -17,7 +17,7 @@ ROOMS = (
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning",
+    "lightning", "pxr",
 )  # fmt: skip
 """What only commands that need it may load."""
 

@@ -159,7 +159,7 @@ def read_scene(path: Path) -> list[Track]:
     Raises:
         InputError: if the file is neither.
     """
-    if _keys(path).get("format") == TRACKS:
+    if (_keys(path) or {}).get("format") == TRACKS:
         return load_tracks(path)
     saved = load_npz(path)
     count = len(saved.bodies)
@@ -213,8 +213,8 @@ def _scenes(source: Path, done: Exported) -> list[Path]:
     found, others = [], 0
     for path in sorted(source.rglob("*.npz")):
         keys = _keys(path)
-        if keys.get("format") == TRACKS or {"pose", "trans", "focal", "body"} <= set(keys):
-            found.append(path)
+        if keys is None or keys.get("format") == TRACKS or {"pose", "trans", "focal", "body"} <= set(keys):
+            found.append(path)  # what cannot be read becomes a failure, since it may have been a result
         else:
             others += 1
     if not found:
@@ -227,16 +227,16 @@ def _scenes(source: Path, done: Exported) -> list[Path]:
     return found
 
 
-def _keys(path: Path) -> dict[str, str]:
-    """Names of the arrays of an ``.npz``, and the format if it says one; nothing of a file that cannot be read."""
+def _keys(path: Path) -> dict[str, str] | None:
+    """Names of the arrays of an ``.npz``, and the format if it says one; None if the file cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = dict.fromkeys(archive.files, "")
             if "format" in found:
                 found["format"] = str(archive["format"])
             return found
-    except Exception:  # whatever a damaged archive raises: who needs the file finds out why
-        return {}
+    except Exception:  # whatever a damaged archive raises: who reads the file in earnest says why
+        return None
 
 
 def _scene_name(path: Path) -> str:

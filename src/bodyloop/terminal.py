@@ -319,7 +319,8 @@ def run_bodies_export(job: "BodiesExportJob") -> int:
     _print_files(done.files[:MOST_FILES])
     if len(done.files) > MOST_FILES:
         print(f"  and {len(done.files) - MOST_FILES:,} more")
-    print(f"{done.people} people, {done.frames:,} frames, {len(done.failures)} failures")
+    who = "1 person" if done.people == 1 else f"{done.people:,} people"
+    print(f"{who}, frames in all: {done.frames:,}, failures: {len(done.failures)}")
     return 1 if done.failures else 0
 
 

@@ -25,8 +25,9 @@ SUFFIXES = (".usd", ".usdc", ".usda")
 def save_usd(path: str | Path, body: BodyModel, tracks: Sequence[Track]) -> None:
     """USD with a SkelRoot for each person: a skeleton of SMPL's 24 joints, its animation, and the mesh with its skin.
 
-    y up, metres, a time code a second, so that uneven frames keep their times; the person's shape is baked in. All of
-    the body's skinning weights are kept, SMPL's pose correctives are left out. Times count from the first frame of all.
+    y up, metres; the person's shape is baked in. A time code is a frame of the fastest track, as programs that count
+    frames expect; uneven frames have time codes in between. They count from the first frame of all people. All of the
+    body's skinning weights are kept, SMPL's pose correctives are left out.
 
     Args:
         path: file to write, ``.usda`` for text, ``.usd`` or ``.usdc`` for binary.
@@ -48,19 +49,28 @@ def save_usd(path: str | Path, body: BodyModel, tracks: Sequence[Track]) -> None
     stage = Usd.Stage.CreateInMemory()
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
-    stage.SetTimeCodesPerSecond(1.0)
-    stage.SetFramesPerSecond(round(max(track.fps for track in tracks), 3))
+    rate = round(max(track.fps for track in tracks), 6)
+    stage.SetTimeCodesPerSecond(rate)
+    stage.SetFramesPerSecond(rate)
     stage.SetStartTimeCode(0.0)
-    stage.SetEndTimeCode(max(float(person.times[-1]) for person in people))
+    stage.SetEndTimeCode(max(time_codes(person, rate)[-1] for person in people))
     stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, "/bodies").GetPrim())
     joints, weights = strongest(body.weights.cpu().numpy(), int((body.weights > 0).sum(1).max()))
     for person, name in zip(people, _identifiers(people), strict=True):
-        _add(stage, f"/bodies/{name}", person, body, joints, weights)
+        _add(stage, f"/bodies/{name}", person, time_codes(person, rate), body, joints, weights)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"made{path.suffix}"
         stage.GetRootLayer().Export(str(made))
         content = made.read_bytes()
     write_atomic(path, content)
+
+
+def time_codes(person: Actor, rate: float) -> list[float]:
+    """The frames' times (T,) counted in frames at a rate a second, whole where they are nearly so."""
+    codes = person.times * rate
+    whole = codes.round()
+    found: list[float] = np.where(abs(codes - whole) < 1e-3, whole, codes).tolist()
+    return found
 
 
 def _identifiers(people: list[Actor]) -> list[str]:
@@ -77,7 +87,13 @@ def _identifiers(people: list[Actor]) -> list[str]:
 
 
 def _add(
-    stage: "Usd.Stage", place: str, person: Actor, body: BodyModel, joints: np.ndarray, weights: np.ndarray
+    stage: "Usd.Stage",
+    place: str,
+    person: Actor,
+    codes: list[float],
+    body: BodyModel,
+    joints: np.ndarray,
+    weights: np.ndarray,
 ) -> None:
     """Write a person below a prim's path."""
     from pxr import UsdSkel, Vt
@@ -98,10 +114,10 @@ def _add(
     animation.CreateScalesAttr(Vt.Vec3hArray.FromNumpy(np.ones((len(paths), 3), np.float16)))
     quat_xyzw = steady_quaternions(person.rotations).astype(np.float32)
     turned, moved = animation.CreateRotationsAttr(), animation.CreateTranslationsAttr()
-    for time, turn, pelvis in zip(person.times.tolist(), quat_xyzw, person.places, strict=True):
+    for code, turn, pelvis in zip(codes, quat_xyzw, person.places, strict=True):
         bones[0] = pelvis
-        turned.Set(Vt.QuatfArray.FromNumpy(turn), time)
-        moved.Set(Vt.Vec3fArray.FromNumpy(bones.astype(np.float32)), time)
+        turned.Set(Vt.QuatfArray.FromNumpy(turn), code)
+        moved.Set(Vt.Vec3fArray.FromNumpy(bones.astype(np.float32)), code)
     binding = UsdSkel.BindingAPI.Apply(skeleton.GetPrim())
     binding.CreateAnimationSourceRel().SetTargets([animation.GetPath()])
     _add_mesh(stage, place, person, body, joints, weights)
