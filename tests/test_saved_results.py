@@ -10,7 +10,8 @@ import torch
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.record import Record
 from bodyloop.errors import InputError
-from bodyloop.saved_results import box_overlap, match_results, read_results
+from bodyloop.geometry import box_overlap
+from bodyloop.saved_results import match_results, read_results
 from bodyloop.view import save_npz
 from fit.people import CAMERA, observed
 
