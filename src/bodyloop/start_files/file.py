@@ -14,9 +14,9 @@ from bodyloop.body import Bodies, BodyModel, builtin_body
 from bodyloop.body.skeletons import SMPL24
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence, place_in_view
-from bodyloop.geometry import Camera, keypoint_boxes, pair_boxes
+from bodyloop.geometry import Camera, keypoint_boxes, look_at_points, pair_boxes
 from bodyloop.saved_results import common_end
-from bodyloop.start_files.people import Key, StartPerson
+from bodyloop.start_files.people import Key, Sight, StartPerson
 
 LEAST_OVERLAP = 0.1
 """Overlap of boxes (intersection over union) below which two people are not the same. A fit stays near its start's
@@ -79,9 +79,11 @@ class StartFile:
         Whose body is whose is told by labels, unless the evidence's are mere numbers; else by the overlap of the
         person's box with that around the projected joints, the largest first.
 
-        Where the file says how it sees a person, and shapes mean the same for `body`, the body stands where its joints
-        are seen as near as possible to where the file sees them: the photo's camera may have another focal length. Else
-        it stands where it meets the photo's keypoints best, with the mean shape where the file's means something else.
+        The photo's camera may have another focal length than the file's. Where the file says how it sees a person, the
+        body is turned as the ray towards it turns, so that the photo's camera sees it from the same side. If shapes
+        mean the same for `body`, it then stands where its joints are seen as near as possible to where the file sees
+        them. Else it stands where it meets the photo's keypoints best, and the shape is the mean one where the file's
+        means something else.
 
         Args:
             image: the photo's path.
@@ -184,41 +186,50 @@ class _Seen:
 
     Attributes:
         rotations, betas: (24, 3, 3) and (10,), of the body that is to be placed.
-        joints: (24, 2) pixels, (24,) bool which count; none if they are only near the truth.
+        sight: of the 24 joints; only near the truth if the shape is not the file's.
+        exact: (24,) bool, joints that say where the person is.
         box: (4,), NaN where there is none.
     """
 
     rotations: Tensor
     betas: Tensor
-    joints: tuple[Tensor, Tensor]
+    sight: Sight
+    exact: Tensor
     box: Tensor
 
     @classmethod
     def of(cls, person: StartPerson, same_shapes: bool, camera: Camera, body: BodyModel) -> "_Seen":
         like = body.v_template
+        rotations, betas = person.rotations.to(like), like.new_zeros(10)
         exact = same_shapes and person.betas is not None
-        rotations = person.rotations.to(like)
-        betas = person.betas.to(like) if exact and person.betas is not None else like.new_zeros(10)
-        places = body.joints(Bodies(rotations, betas, like.new_zeros(3)))
-        nowhere = like.new_zeros(24, 2), torch.zeros(24, dtype=torch.bool, device=like.device)
-        pixels, ahead = nowhere if person.projection is None else person.projection(places)
-        ahead = ahead & pixels.isfinite().all(1)
+        if exact and person.betas is not None:
+            betas = person.betas.to(like)
+        joints = body.joints(Bodies(rotations, betas, like.new_zeros(3)))
         scale = like.new_tensor([a / b for a, b in zip(camera.size, person.size or camera.size, strict=True)])
-        pixels = (pixels + 0.5) * scale - 0.5
-        if person.box is not None and not (exact and bool(ahead.any())):
+        sight = Sight(joints[:, :2] * 0, joints[:, :2] * 0, joints[:, 0] != joints[:, 0])
+        if person.projection is not None:
+            seen = person.projection(joints)
+            ahead = seen.ahead & seen.pixels.isfinite().all(1)
+            sight = Sight((seen.pixels + 0.5) * scale - 0.5, seen.rays, ahead)
+        if person.box is not None and not (exact and bool(sight.ahead.any())):
             box = ((person.box.to(like).reshape(2, 2) + 0.5) * scale - 0.5).flatten()
         else:
-            box = keypoint_boxes(pixels, ahead.to(like))
+            box = keypoint_boxes(sight.pixels, sight.ahead.to(like))
         edge = like.new_tensor(camera.size).repeat(2) - 0.5
-        return cls(rotations, betas, (pixels, ahead & exact), box.clamp_min(-0.5).minimum(edge))
+        return cls(rotations, betas, sight, sight.ahead & exact, box.clamp_min(-0.5).minimum(edge))
 
 
 def _placed(people: list[_Seen], evidence: Evidence, camera: Camera, body: BodyModel) -> Bodies:
     rotations, betas = torch.stack([p.rotations for p in people]), torch.stack([p.betas for p in people])
+    pixels, rays = (torch.stack([getattr(p.sight, key) for p in people]) for key in ("pixels", "rays"))
+    ahead, exact = torch.stack([p.sight.ahead for p in people]), torch.stack([p.exact for p in people])
+    lens = camera.to(pixels)
+    by_photo = look_at_points((pixels - lens.center) / lens.focal, ahead)
+    by_file = look_at_points(rays, ahead)
+    turn = by_photo.turn @ by_file.turn.mT
+    rotations = torch.cat([turn[:, None] @ rotations[:, :1], rotations[:, 1:]], 1)
     bodies = Bodies(rotations, betas, torch.zeros_like(betas[:, :3]))
-    pixels, counts = (torch.stack([p.joints[i] for p in people]) for i in (0, 1))
-    joints = Evidence.from_keypoints(SMPL24, pixels, counts)
-    by_file = place_in_view(body, bodies, joints, camera)
-    by_photo = place_in_view(body, bodies, evidence, camera)
-    told = counts.sum(1, keepdim=True) >= FEWEST_JOINTS
-    return Bodies(rotations, betas, torch.where(told, by_file.translation, by_photo.translation))
+    told = place_in_view(body, bodies, Evidence.from_keypoints(SMPL24, pixels, exact), camera)
+    found = place_in_view(body, bodies, evidence, camera)
+    enough = exact.sum(1, keepdim=True) >= FEWEST_JOINTS
+    return Bodies(rotations, betas, torch.where(enough, told.translation, found.translation))

@@ -12,15 +12,26 @@ NEAREST = 0.1
 """Metres before the camera within which a projected joint means nothing."""
 
 
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """Joints as a camera sees them.
+
+    Attributes:
+        pixels: (K, 2).
+        rays: (K, 2) on the plane z = 1 of the camera, along which it sees them.
+        ahead: (K,) bool, which are in front of it.
+    """
+
+    pixels: Tensor
+    rays: Tensor
+    ahead: Tensor
+
+
 class Projection(Protocol):
     """How a file's own camera sees a person."""
 
-    def __call__(self, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Where joints (K, 3) of the body without its translation, metres in camera axes, are seen.
-
-        Returns:
-            Pixels (K, 2), and (K,) bool whether they are in front of the camera.
-        """
+    def __call__(self, joints: Tensor) -> Sight:
+        """How joints (K, 3) of the body without its translation, metres in camera axes, are seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +46,16 @@ class Pinhole:
     camera: Camera
     translation: Tensor
 
-    def __call__(self, joints: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, joints: Tensor) -> Sight:
         """See `Projection`."""
         placed = joints + self.translation.to(joints)
-        return self.camera.to(joints).project(placed), placed[:, 2] > NEAREST
+        rays = placed[:, :2] / placed[:, 2:]
+        return Sight(self.camera.to(joints).project(placed), rays, placed[:, 2] > NEAREST)
 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """Weak perspective in a square crop.
+    """Weak perspective in a square crop: everybody is seen along the optical axis, wherever the crop lies.
 
     Attributes:
         camera: of the crop, whose coordinates are -1 to 1.
@@ -55,11 +67,11 @@ class Crop:
     center: Tensor
     side: float
 
-    def __call__(self, joints: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, joints: Tensor) -> Sight:
         """See `Projection`."""
         weak = WeakPerspective(self.camera.scale.to(joints), self.camera.shift.to(joints))
         pixels = weak.project(joints) * (self.side / 2) + self.center.to(joints)
-        return pixels, torch.ones(len(joints), dtype=torch.bool, device=joints.device)
+        return Sight(pixels, torch.zeros_like(pixels), torch.ones_like(pixels[:, 0], dtype=torch.bool))
 
 
 @dataclass(frozen=True, eq=False)

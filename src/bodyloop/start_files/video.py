@@ -59,7 +59,10 @@ def read_phalp(content: Content) -> StartFile:
     keys, people = [], []
     for count, (name, frame) in enumerate(frames.items()):
         key = _frame_key(name, frame, count)
-        for number in range(len(_listed(frame, "smpl"))):
+        if not isinstance(frame["smpl"], list | np.ndarray):
+            tally.drop("'smpl' that is no list", str(name))
+            continue
+        for number in range(len(frame["smpl"])):
             try:
                 person = _phalp_person(frame, number)
             except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -94,7 +97,7 @@ def _phalp_person(frame: Mapping[str, Any], number: int) -> StartPerson | None:
     """A person of a frame; None of a ghost."""
     if "tracked_time" in frame and _listed(frame, "tracked_time")[number] > 0:
         return None
-    smpl = _listed(frame, "smpl")[number]
+    smpl = frame["smpl"][number]
     turns = [_array(smpl[key], key, *shape) for key, shape in _PHALP_TURNS.items()]
     rotations = np.concatenate(turns)
     if not is_rotation(rotations).all():
