@@ -11,6 +11,7 @@ from PIL import Image
 from bodyloop.annotate import fit_people
 from bodyloop.annotate.start_names import StartChoice
 from bodyloop.body import BodyModel
+from bodyloop.cli import main
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.photos import PhotoJob, fit_photos
@@ -105,3 +106,23 @@ def test_jobs_that_cannot_start(saved: Path, tmp_path: Path, body: BodyModel):
     Image.new("RGB", CAMERA.size).save(tmp_path / "second.png")
     with pytest.raises(InputError, match="does not name the photo"):
         fit_photos(PhotoJob((*job.inputs, str(tmp_path / "second.png")), job.out, starts=job.starts))
+
+
+def test_on_the_command_line(
+    saved: Path, tmp_path: Path, body: BodyModel, capsys: pytest.CaptureFixture[str]
+):
+    job = photo_job(tmp_path, evidence_of(body, crowd(3)), "mean")
+    command = [
+        "fit",
+        *job.inputs,
+        "-o",
+        str(job.out),
+        "--keypoints",
+        str(job.keypoints),
+        "--no-pictures",
+        "--starts",
+    ]
+    assert main([*command, "nowhere"]) == 2
+    assert "--starts nowhere: expected lifter, mean" in capsys.readouterr().err
+    assert main([*command, str(saved), "mean"]) == 0
+    assert "has no body for person 1" in " ".join(capsys.readouterr().out.split())

@@ -168,3 +168,19 @@ def test_kinds_are_named(tmp_path: Path):
         InputError, match=r"archive of something.*SPIN.*4D-Humans.*CameraHMR.*EFT.*PHALP.*GVHMR"
     ):
         read_starts(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": np.zeros(2, np.int64)},
+        {"focal": np.ones((2, 2)), "center": np.ones((2, 2))},
+        {"pose": np.zeros(3)},
+    ],
+)
+def test_damaged_results(tmp_path: Path, body: BodyModel, bodies: Bodies, change: dict[str, Any]):
+    with np.load(save(tmp_path / "body.npz", body, bodies)) as archive:
+        arrays = dict(archive)
+    np.savez(tmp_path / "body.npz", **(arrays | change))
+    with pytest.raises(InputError, match="damaged"):
+        read_starts(tmp_path / "body.npz")

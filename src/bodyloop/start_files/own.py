@@ -35,6 +35,8 @@ def read_own(path: Path) -> StartFile:
         InputError: no such files, a damaged one, bodies of several models, or a folder's file that names no photo.
     """
     results = [read_result(file) for file in (sorted(path.rglob("*.npz")) if path.is_dir() else [path])]
+    for result in results:
+        _check(result)
     results = [result for result in results if len(result.saved.bodies)]
     if not results:
         raise InputError(
@@ -56,3 +58,13 @@ def read_own(path: Path) -> StartFile:
         Key("/".join(r.photo) or None, None if r.numbered or not r.labels else r.labels[n]) for r, n in places
     ]
     return StartFile(path, WHAT, keys, _People(places), models[0], one_photo=bool(nameless))
+
+
+def _check(result: Result) -> None:
+    saved = result.saved
+    try:
+        saved.camera.expand(len(saved.bodies))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{result.path}: damaged: {error}; make it again") from None
+    if min(saved.camera.size) < 1:
+        raise InputError(f"{result.path}: damaged: an image of {saved.camera.size} pixels; make it again")
