@@ -65,8 +65,11 @@ class Fit(_Photos):
 
     detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
     """Keypoint detector."""
-    starts: tuple[Literal["lifter", "mean"], ...] = ("lifter", "mean")
-    """Where fits start from; the best of each person wins."""
+    starts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="START ...")] = ("lifter", "mean")
+    """Where fits start from: lifter, mean, or a file of bodies that bodyloop, SPIN, EFT, NeuralAnnot, 4D-Humans,
+    CameraHMR or GVHMR found (docs/formats.md). The best of each person wins."""
+    start_annotations: Annotated[Path | None, _File] = None
+    """What goes with such a file: SPIN's .npz of the same rows, COCO's annotations for NeuralAnnot's labels."""
     prior: Literal["gmm", "flow"] = "gmm"
     """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 import numpy as np
 import torch
 
+from bodyloop.annotate.start_names import StartChoice, StartName, parse_starts
 from bodyloop.body import BodyModel, load_body
 from bodyloop.body.skeletons import COCO17
 from bodyloop.errors import InputError
@@ -32,7 +33,8 @@ from bodyloop.writing import make_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
-StartName = Literal["lifter", "mean"]
+    from bodyloop.start_files import StartFile
+
 PriorName = Literal["gmm", "flow"]
 Format = Literal["npz", "glb", "obj", "ply"]
 
@@ -86,11 +88,13 @@ class PhotoJob(Job):
     """Fit bodies to the people in photos; dense keypoints of `iuv` and body parts of `parts` are met too.
 
     Attributes:
-        starts: where fits start from; the best one of each person wins.
+        starts: where fits start from (`parse_starts`); the best one of each person wins.
+        start_annotations: what goes with a file among the starts (`bodyloop.start_files.read_starts`).
         prior: of the pose, "gmm" or "flow"; see `fit_people`.
     """
 
-    starts: tuple[StartName, ...] = ("lifter", "mean")
+    starts: tuple[str, ...] = ("lifter", "mean")
+    start_annotations: Path | None = None
     prior: PriorName = "gmm"
 
 
@@ -203,16 +207,37 @@ class Method(Protocol):
 
 def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None = None) -> Summary:
     """Fit bodies to the people in photos; arguments and errors as of `work`."""
-    if not job.starts:
-        raise InputError("--starts: expected lifter, mean or both, got none; leave it out for both")
     if job.prior not in get_args(PriorName):
         raise InputError(f"--prior: expected one of {', '.join(get_args(PriorName))}, got {job.prior!r}")
+    choice = parse_starts(job.starts)
+    if choice.candidates:
+        raise InputError(f"--starts candidates:{choice.candidates}: there is no candidate pool; leave it out")
+    file = _start_file(job, choice)
 
     def method(body: BodyModel, photos: list[Path]) -> Method:
+        if file is not None and file.one_photo and len(photos) > 1:
+            raise InputError(
+                f"--starts {file.path}: it does not name the photo that its people are of; give that photo alone"
+            )
         maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, body, photos)
-        return _Fitting(job, body, maps)
+        return _Fitting(job, body, maps, choice, file)
 
-    return work(job, method, progress)
+    summary = work(job, method, progress)
+    if file is not None:
+        summary.notes += [f"{file.path}: left out {line}" for line in _some_lines(file.skipped)]
+    return summary
+
+
+def _start_file(job: PhotoJob, choice: StartChoice) -> "StartFile | None":
+    if choice.file is None:
+        if job.start_annotations is not None:
+            raise InputError(
+                "--start-annotations: goes with a file among --starts; name one, or leave it out"
+            )
+        return None
+    from bodyloop.start_files import read_starts
+
+    return read_starts(choice.file, job.start_annotations)
 
 
 def work(
@@ -309,6 +334,8 @@ class _Fitting:
     job: PhotoJob
     body: BodyModel
     maps: SurfaceMaps
+    choice: StartChoice
+    file: "StartFile | None" = None
     doing: str = "fitting"
     done: str = "fitted"
     boxes_suffice: bool = False
@@ -318,11 +345,19 @@ class _Fitting:
 
         surfaces, notes = self.maps.of(photo, evidence)
         result.notes += notes
-        job = self.job
-        return fit_people(evidence, camera, self.body, starts=job.starts, prior=job.prior, surfaces=surfaces)
+        prior = self.job.prior
+        if self.file is None:
+            return fit_people(
+                evidence, camera, self.body, starts=self.choice.kinds, prior=prior, surfaces=surfaces
+            )
+        from bodyloop.start_files.fits import fit_from_file
+
+        return fit_from_file(
+            self.file, photo.path, evidence, camera, self.body, self.choice, prior, surfaces, result.notes
+        )
 
     def load_ahead(self) -> None:
-        load_solver(self.body, self.job.starts, self.job.prior)
+        load_solver(self.body, self.choice.usual, self.job.prior)
 
 
 def load_solver(body: BodyModel, starts: tuple[StartName, ...], prior: PriorName) -> None:
