@@ -12,7 +12,7 @@ ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
-    "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
+    "surface_maps", "photos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
     "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (

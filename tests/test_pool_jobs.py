@@ -11,9 +11,22 @@ from motion_folder import made_up_mocap
 
 def test_a_pool_and_its_card_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("sklearn")
-    mocap, out = made_up_mocap(tmp_path / "mocap", s01=12, s08=4), tmp_path / "new" / "mine.npz"
+    mocap, out = made_up_mocap(tmp_path / "mocap", s01=12, s09=4), tmp_path / "new" / "mine.npz"
     status = main(
-        ["pool", "build", "--mocap", str(mocap), "-o", str(out), "--poses", "8", "--turns", "5", "--angle", "5"]
+        [
+            "pool",
+            "build",
+            "--mocap",
+            str(mocap),
+            "-o",
+            str(out),
+            "--poses",
+            "8",
+            "--turns",
+            "5",
+            "--angle",
+            "5",
+        ]
     )
     said = capsys.readouterr().out
     assert status == 0
@@ -37,9 +50,13 @@ def test_a_pool_and_its_card_are_written(tmp_path: Path, capsys: pytest.CaptureF
     ],
 )
 def test_what_cannot_be_built_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], reason: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    reason: str,
 ):
-    mocap = made_up_mocap(tmp_path / "mocap", s01=6, s08=4)
+    mocap = made_up_mocap(tmp_path / "mocap", s01=6, s09=4)
     monkeypatch.chdir(tmp_path)
     assert main(["pool", "build", "--mocap", str(mocap), *options]) == 2
     assert reason in " ".join(capsys.readouterr().err.split())

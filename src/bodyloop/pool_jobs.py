@@ -112,9 +112,7 @@ def make_pool(job: PoolJob, tell: Tell = print) -> tuple[Path, Path, str]:
     return job.out, job.out.with_suffix(".md"), card
 
 
-def reach(
-    pool: CandidatePool, body: BodyModel, poses: PoseSet, count: int, seed: int
-) -> tuple[float, float]:
+def reach(pool: CandidatePool, body: BodyModel, poses: PoseSet, count: int, seed: int) -> tuple[float, float]:
     """PA-MPJPE (mm) of held-out people's first candidate, and of the best of `count`.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bodyloop.annotate.people import StartKind, alike, fit_people, one_by_one
-from bodyloop.body import BodyModel, builtin_body
+from bodyloop.body import Bodies, BodyModel, builtin_body
 from bodyloop.evidence import Evidence
 from bodyloop.fit import FitConfig, FitProblem, Fits, Fitter, Start, Surface
 from bodyloop.fit.pool import CandidatePool, default_pool
@@ -78,14 +78,22 @@ def fit_alternatives(
             for one, lens, surface in one_by_one(camera, surfaces)
         ]
         return Alternatives(
-            tuple(replace(Fits.cat(list(same)), camera=camera) for same in zip(*(p.ranks for p in people), strict=True))
+            tuple(
+                replace(Fits.cat(list(same)), camera=camera)
+                for same in zip(*(p.ranks for p in people), strict=True)
+            )
         )
     config = config or FitConfig()
     pool = pool or default_pool()
     fitter = Fitter(body, default_mixture(), config)
     found = pool.search(body, FitProblem.build(body, evidence, camera), candidates)
     fits = [
-        fitter(evidence, camera, [Start(f"candidate {c + 1}", found.bodies[:, c], oriented=True)], surfaces=surfaces)
+        fitter(
+            evidence,
+            camera,
+            [Start(f"candidate {c + 1}", _candidate(found.bodies, c), oriented=True)],
+            surfaces=surfaces,
+        )
         for c in range(candidates)
     ]
     if starts:
@@ -105,6 +113,11 @@ def _ranked(fitter: Fitter, fits: list[Fits], surfaces: Sequence[Surface] | None
         for f in fits
     ]
     every, people = Fits.cat(scored), len(first)
-    order = every.energy.nan_to_num(torch.inf).reshape(len(fits), people).argsort(0, stable=True)
+    order = every.energy.nan_to_num(torch.inf).reshape(len(fits), people).argsort(dim=0, stable=True)
     index = order * people + torch.arange(people, device=order.device)
     return Alternatives(tuple(replace(every[rank], camera=first.camera) for rank in index))
+
+
+def _candidate(bodies: Bodies, number: int) -> Bodies:
+    """One candidate of each person, of (N, C) people."""
+    return Bodies(bodies.rotations[:, number], bodies.betas[:, number], bodies.translation[:, number])

@@ -97,11 +97,13 @@ class Crops:
             InputError: if there are none, or of another size.
         """
         if self.candidate is None:
-            raise InputError("this network makes candidates better, of which the crops have none; give Crops(candidate=...)")
+            raise InputError(
+                "this network makes candidates better, of which the crops have none; give Crops(candidate=...)"
+            )
         if self.candidate.pncc.shape[1:] != (3, side, side):
             raise InputError(
-                f"this network needs PNCC of shape (B, 3, {side}, {side}), got {tuple(self.candidate.pncc.shape)}; draw it "
-                f"with {side} pixels"
+                f"this network needs PNCC of shape (B, 3, {side}, {side}), got {tuple(self.candidate.pncc.shape)}; "
+                f"draw it with {side} pixels"
             )
         return self.candidate.pncc, self.candidate.rotations
 
@@ -120,7 +122,8 @@ class Crops:
     def __getitem__(self, index: slice | Tensor) -> "Crops":
         kept = [None if m is None else m[index] for m in (self.image, self.iuv, self.parts)]
         own = self.candidate
-        return Crops(*kept, None if own is None else Candidate(own.pncc[index], own.rotations[index]))
+        candidate = None if own is None else Candidate(own.pncc[index], own.rotations[index])
+        return Crops(kept[0], kept[1], kept[2], candidate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,13 +198,12 @@ class Estimator(nn.Module, ABC):
             network from it.
         inputs: what the network looks at.
         resolution: R of the crops.
-        needs_candidate: whether crops must have a candidate, drawn with `candidate_map` pixels.
+        needs_candidate: whether crops must have a candidate.
     """
 
     config: Any
     inputs: tuple[InputKind, ...] = ("image",)
     needs_candidate: bool = False
-    candidate_map: int = 0
     _mean: Tensor
     _spread: Tensor
 
@@ -215,6 +217,11 @@ class Estimator(nn.Module, ABC):
     def resolution(self) -> int:
         """R of the crops."""
         return int(self.config.resolution)
+
+    @property
+    def candidate_map(self) -> int:
+        """S of the candidates' PNCC; 0 where none is needed."""
+        return 0
 
     @abstractmethod
     def forward(self, crops: Crops) -> Estimate:

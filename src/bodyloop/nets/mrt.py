@@ -1,13 +1,13 @@
-"""The mesh refinement transformer of MION (Liu et al. 2021, section 3.2): a candidate and its picture, to a better body.
+"""The mesh refinement transformer of MION (Liu et al. 2021, section 3.2): candidate and picture, to a better body.
 
 A fully convolutional network makes a map of the picture. The candidate, drawn as projected normalised coordinate code
 (PNCC, eq. 3 and 4), is the map's positional encoding (eq. 5): where the picture shows the left knee, if the candidate
 is right, the map is told so. A transformer's encoder relates all cells; its decoder has one query a joint, each of
 which becomes the joint's rotation; two small networks see the first query's and put out shape and camera.
 
-What the paper leaves open, and what is done here: the transformer is DETR's (Carion et al. 2020: 6 layers each, 8 heads,
-2048 hidden), rotations are 6D, and the answer is absolute. `MrtConfig.start` = "candidate", ours, lets the rotations be
-corrections of the candidate's.
+What the paper leaves open, and what is done here: the transformer is DETR's (Carion et al. 2020: 6 layers each, 8
+heads, 2048 hidden), rotations are 6D, and the answer is absolute. `MrtConfig.start` = "candidate", ours, lets the
+rotations be corrections of the candidate's.
 """
 
 import math
@@ -74,7 +74,11 @@ class MrtConfig:
         check_choice("encoding", self.encoding, Encoding)
         check_choice("start", self.start, Literal["mean", "candidate"])
         check_positive(
-            width=self.width, heads=self.heads, encoders=self.encoders, decoders=self.decoders, hidden=self.hidden
+            width=self.width,
+            heads=self.heads,
+            encoders=self.encoders,
+            decoders=self.decoders,
+            hidden=self.hidden,
         )
         if self.backbone.startswith("timm/"):
             raise InputError(f"this network needs a ResNet's maps, got {self.backbone!r}")
@@ -100,7 +104,18 @@ class MrtConfig:
     def small(cls, encoding: Encoding = "pncc") -> Self:
         """A twin that trains on two cores."""
         return cls(
-            "resnet18", 16, 64, 96, 4, 2, 2, 192, dropout=0.0, encoding=encoding, waves=2 * math.pi, start="candidate"
+            "resnet18",
+            16,
+            64,
+            96,
+            4,
+            2,
+            2,
+            192,
+            dropout=0.0,
+            encoding=encoding,
+            waves=2 * math.pi,
+            start="candidate",
         )
 
 
@@ -133,17 +148,16 @@ class Mrt(Estimator):
         for before in (self.backbone.channels, d, d)[:UPSAMPLINGS]:
             layers += [nn.ConvTranspose2d(before, d, 4, 2, 1, bias=False), nn.BatchNorm2d(d), nn.ReLU()]
         self.upsampling = nn.Sequential(*layers)
-        shared = {"dropout": config.dropout, "batch_first": True}
-        self.encoder = nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(d, config.heads, config.hidden, **shared), config.encoders, enable_nested_tensor=False
-        )
-        self.decoder = nn.TransformerDecoder(
-            nn.TransformerDecoderLayer(d, config.heads, config.hidden, **shared), config.decoders
-        )
+        sizes = d, config.heads, config.hidden, config.dropout
+        layer = nn.TransformerEncoderLayer(*sizes, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, config.encoders, enable_nested_tensor=False)
+        answering = nn.TransformerDecoderLayer(*sizes, batch_first=True)
+        self.decoder = nn.TransformerDecoder(answering, config.decoders)
         self.queries = nn.Parameter(torch.randn(24, d))
         self.rotation = nn.Linear(d, 6)
         self.shape, self.camera = (
-            nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, n)) for n in (10, 3)
+            nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, n))
+            for n in (10, 3)
         )
         for last in (self.rotation, self.shape[4], self.camera[4]):
             nn.init.xavier_uniform_(last.weight, gain=0.01)  # type: ignore[arg-type]

@@ -74,12 +74,16 @@ def observed(evidence: Evidence, noise: float, seed: int, first: int = 0) -> Evi
         return evidence
     errors = torch.stack(
         [
-            torch.from_numpy(stream(_NOISE, seed, first + i).standard_normal((evidence.keypoints.shape[1], 2))).float()
+            torch.from_numpy(
+                stream(_NOISE, seed, first + i).standard_normal((evidence.keypoints.shape[1], 2))
+            ).float()
             for i in range(len(evidence))
         ]
     )
     side = (evidence.boxes[:, 2:] - evidence.boxes[:, :2]).amax(1)
-    return replace(evidence, keypoints=evidence.keypoints + noise * side[:, None, None] * errors.to(evidence.keypoints))
+    return replace(
+        evidence, keypoints=evidence.keypoints + noise * side[:, None, None] * errors.to(evidence.keypoints)
+    )
 
 
 def find_candidates(
@@ -125,12 +129,16 @@ def stock_candidates(
             batch = batch_of(span)
             evidence = observed(batch.evidence(), start.noise, 0, first)
             found = find_candidates(pool, body, evidence, batch.camera, start.count)
-            write_atomic(file, save({"pose": found.pose.contiguous(), "translation": found.translation.contiguous()}))
+            write_atomic(
+                file, save({"pose": found.pose.contiguous(), "translation": found.translation.contiguous()})
+            )
         try:
             state = load_file(str(file))
             parts.append((state["pose"], state["translation"]))
         except (OSError, SafetensorError, KeyError) as error:
-            raise InputError(f"{file}: not a file of candidates ({error}); delete it to have it made anew") from None
+            raise InputError(
+                f"{file}: not a file of candidates ({error}); delete it to have it made anew"
+            ) from None
         progress(span.stop, count)
     return CandidateStock(torch.cat([p for p, _ in parts]), torch.cat([t for _, t in parts]))
 

@@ -6,7 +6,7 @@ their true body takes the place of the first.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -46,7 +46,7 @@ class CenTraining:
         seed: of all random draws.
     """
 
-    network: CenConfig = CenConfig()
+    network: CenConfig = field(default_factory=CenConfig)
     steps: int = 100_000
     batch: int = 64
     optimiser: Literal["sgd", "adamw"] = "sgd"

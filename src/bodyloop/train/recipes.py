@@ -157,8 +157,8 @@ class Optimiser:
 
     Attributes:
         rate: of learning.
-        schedule: "constant", as in most papers; "drop" falls to a tenth after a third of each phase (MION, section 3.4);
-            "cosine" rises over the first hundredth of each phase and falls to 0 at its end.
+        schedule: "constant", as in most papers; "drop" falls to a tenth after a third of each phase (MION, section
+            3.4); "cosine" rises over the first hundredth of each phase and falls to 0 at its end.
         batch: people a step, over all devices.
         decay: of the weights (AdamW).
         clip: longest gradient; None for any.
@@ -233,7 +233,9 @@ class CandidateStart:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.noise < 0:
-            raise InputError(f"candidates need a count from 1 and noise from 0, got {self.count}, {self.noise:g}")
+            raise InputError(
+                f"candidates need a count from 1 and noise from 0, got {self.count}, {self.noise:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -567,10 +569,10 @@ def _mrt(scale: Scale, encoding: Encoding) -> MrtConfig:
 def mrt(scale: Scale = "cpu", encoding: Encoding = "pncc") -> Recipe:
     """The mesh refinement transformer (Liu et al. 2021, sections 3.2 and 3.4): candidates, made better.
 
-    Losses are the norms of eq. 6 to 9, with 1 for SMPL's parameters and 5 for 3D and 2D joints; AdamW with 5e-5, a tenth
-    of it after 20 of 60 epochs, batch 64, colour 0.6 to 1.4 and flips. Pictures are turned by a normal draw, cut off
-    at 60 degrees. Data are mixed as SPIN's, whose sets the paper takes. Small networks correct the candidate's rotations
-    (`MrtConfig.start`), the paper's put out their own.
+    Losses are the norms of eq. 6 to 9, with 1 for SMPL's parameters and 5 for 3D and 2D joints; AdamW with 5e-5, a
+    tenth of it after 20 of 60 epochs, batch 64, colour 0.6 to 1.4 and flips. Pictures are turned by a normal draw, cut
+    off at 60 degrees. Data are mixed as SPIN's, whose sets the paper takes. Small networks correct the candidate's
+    rotations (`MrtConfig.start`), the paper's put out their own.
 
     Args:
         scale: see the module.
