@@ -36,12 +36,12 @@ def blank_crops(network: Estimator, count: int) -> Crops:
     return Crops(grey, grey, parts, candidate if network.needs_candidate else None)
 
 
-@torch.no_grad()
 def measure_size(network: Estimator) -> NetworkSize:
     """Sizes of a network, which stays as it was."""
     training = network.training
     network.eval()
-    with FlopCounterMode(display=False) as counter:
+    # With gradients: transformers take another way without, which is not counted.
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
         network(blank_crops(network, 1))
     network.train(training)
     file = io.BytesIO()
