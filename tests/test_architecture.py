@@ -10,14 +10,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
-    "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
+    "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "photos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
-    "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
+    "export_jobs", "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning",
+    "lightning", "pxr",
 )  # fmt: skip
 """What only commands that need it may load."""
 
