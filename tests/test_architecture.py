@@ -13,7 +13,7 @@ ROOMS = (
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "saved_results", "start_files",
-    "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs", "evaluate_jobs",
+    "photos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs", "evaluate_jobs",
     "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (

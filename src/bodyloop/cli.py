@@ -214,6 +214,36 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Cluster CMU motion capture into a pool of poses and camera orientations, candidates for fits to start from."""
+
+    action: Annotated[Literal["build"], tyro.conf.Positional, tyro.conf.arg(metavar="build")]
+    """What is to be done."""
+    mocap: _Mocap
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = Path("pool.npz")
+    """The pool. Its card, .md, goes beside it."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    poses: int = 10_000
+    """Clusters of poses."""
+    turns: int = 30
+    """Clusters of camera orientations."""
+    angle: float = 8.0
+    """Degrees by which some joint of two poses of a clip must differ."""
+    seed: int = 0
+    """Of all random draws."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.pool_jobs import PoolJob
+        from bodyloop.terminal import run_pool_building
+
+        job = PoolJob(self.mocap, self.out, self.cache, self.poses, self.turns, self.angle, self.seed)
+        return run_pool_building(job)
+
+
+@dataclass(frozen=True)
 class Reproduce:
     """Measure a paper's table again and show its figures beside ours.
 
@@ -235,6 +265,11 @@ class Reproduce:
             "spin-unpaired",
             "zanfir-table2",
             "zanfir-fig4",
+            "mion-table1",
+            "mion-table2",
+            "mion-table3",
+            "mion-table6",
+            "mion-speed",
         ],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="TABLE"),
@@ -491,13 +526,14 @@ class Evaluate:
         return run_evaluation(EvaluateJob(**vars(self)))
 
 
-Command = Fit | Infer | Evaluate | Demo | Prior | Synth | Train | Export | Reproduce
+Command = Fit | Infer | Evaluate | Demo | Prior | Pool | Synth | Train | Export | Reproduce
 COMMANDS: dict[str, Any] = {
     "fit": Fit,
     "infer": Infer,
     "evaluate": Evaluate,
     "demo": Demo,
     "prior": Prior,
+    "pool": Pool,
     "synth": Synth,
     "train": Train,
     "export": Export,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bodyloop.export_jobs import BodiesExportJob
     from bodyloop.fit import Fits
     from bodyloop.inference import InferJob
+    from bodyloop.pool_jobs import PoolJob
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
     from bodyloop.synth_jobs import SynthJob
@@ -210,6 +211,17 @@ def run_prior_sampling(job: "SampleJob") -> int:
     with _told_with_time() as tell:
         files = sample_prior(job, tell)
     _print_files(files)
+    return 0
+
+
+def run_pool_building(job: "PoolJob") -> int:
+    """Build a pool of candidates, then print its card and where the files are."""
+    from bodyloop.pool_jobs import make_pool
+
+    with _told_with_time() as tell:
+        pool, file, card = make_pool(job, tell)
+    print(card)
+    _print_files([pool, file])
     return 0
 
 

@@ -1,5 +1,6 @@
 """Tables of networks: rows, claims and curves hold together."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,17 @@ def test_a_table_from_the_command_line(tmp_path: Path, capsys):
     assert (tmp_path / "rong-table7.json").exists()
     assert main(["reproduce", "rong-table7", "-o", str(tmp_path), "--quick", "--count", "3"]) == 2
     assert "leave it out" in capsys.readouterr().err
+
+
+def test_tables_of_candidates_share_one_measurement(tmp_path: Path, capsys):
+    tables = ("mion-table1", "mion-table2", "mion-table3", "mion-table6", "mion-speed")
+    for name in tables:
+        assert main(["reproduce", name, "-o", str(tmp_path), "--quick", "--workers", "1"]) == 0
+        stored = json.loads((tmp_path / f"{name}.json").read_text())
+        for row in stored["rows"]:
+            assert row["ours"] is not None
+    shown = capsys.readouterr().err
+    assert shown.count("networks to train") == 3  # with PNCC, with places, SPIN's
+    table = json.loads((tmp_path / "mion-table3.json").read_text())
+    ours = {row["name"]: row["ours"]["mpjpe_mm"] for row in table["rows"]}
+    assert ours["best path"] <= min(ours["random path"], ours["CEN"], ours["lowest energy"])

@@ -13,16 +13,18 @@ from bodyloop.errors import InputError
 from bodyloop.nets.backbones import load_backbone
 from bodyloop.nets.estimator import Estimator
 from bodyloop.nets.hmr import Hmr, HmrConfig
+from bodyloop.nets.mrt import Mrt, MrtConfig
 from bodyloop.nets.multistage import Multistage, MultistageConfig
 from bodyloop.nets.two_branch import TwoBranch, TwoBranchConfig
 from bodyloop.network_files import read_network, save_network
 
-Config = HmrConfig | TwoBranchConfig | MultistageConfig
+Config = HmrConfig | TwoBranchConfig | MultistageConfig | MrtConfig
 
 NETWORKS: dict[str, tuple[type[Config], Callable[[Any], Estimator]]] = {
     "hmr": (HmrConfig, Hmr),
     "two_branch": (TwoBranchConfig, TwoBranch),
     "multistage": (MultistageConfig, Multistage),
+    "mrt": (MrtConfig, Mrt),
 }
 """Name of each network: its configuration and its class."""
 

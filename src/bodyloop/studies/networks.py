@@ -124,26 +124,22 @@ def measure_cells(cells: Iterable[Cell], shop: Workshop, tell: Tell) -> dict[Cel
     wanted = list(dict.fromkeys(cells))
     missing = [cell for cell in wanted if not _file(cell, shop).exists()]
     if missing:
+        train_all([cell.recipe for cell in missing if cell.trained], shop, tell)
         pantry = shop.pantry(tell)
-        for recipe, data in dict.fromkeys(_data(missing)):
-            pantry.crops(data, recipe)
-        _train_all([cell.recipe for cell in missing if cell.trained], shop, tell)
         for cell in missing:
             _measure(cell, shop, pantry)
     return {cell: Figures(**json.loads(_file(cell, shop).read_text())) for cell in wanted}
 
 
-def _data(cells: Sequence[Cell]) -> list[tuple[Recipe, SyntheticData]]:
-    """What has to be drawn, with a recipe that says how large."""
+def _data(recipes: Iterable[Recipe]) -> list[tuple[Recipe, SyntheticData]]:
+    """What has to be drawn, each once, with a recipe that says how large."""
     found = []
-    for cell in cells:
-        phases = cell.recipe.phases if cell.trained else ()
-        data = [d for phase in phases for d in phase.data]
-        for d in (cell.people, cell.recipe.validation, *data):
+    for recipe in recipes:
+        for d in (recipe.validation, *(d for phase in recipe.phases for d in phase.data)):
             if isinstance(d, SyntheticData):
                 plain = SyntheticData(d.domain, d.count, d.seed, d.split, d.size, d.poses)
-                found.append((replace(cell.recipe, phases=cell.recipe.phases[:1], seed=0), plain))
-    return found
+                found.append((replace(recipe, phases=recipe.phases[:1], seed=0), plain))
+    return list(dict.fromkeys(found))
 
 
 def _prefix(recipe: Recipe) -> Recipe | None:
@@ -154,8 +150,8 @@ def _prefix(recipe: Recipe) -> Recipe | None:
     return replace(recipe, phases=phases, validate_every=sum(phase.steps for phase in phases))
 
 
-def _train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
-    """In as many processes as told, beginnings first."""
+def train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
+    """Train those that are not there yet, in as many processes as told, beginnings first."""
     needs: dict[Recipe, Recipe | None] = {}
     for recipe in recipes:
         chain: Recipe | None = recipe
@@ -166,8 +162,12 @@ def _train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
     # Longest chains last among equals: Python's sort keeps the table's order.
     waiting = sorted((r for r in needs if r not in done), key=lambda r: len(r.phases))
     total, began, finished = len(waiting), time.monotonic(), 0
-    if total:
-        tell(f"{total} networks to train")
+    if not total:
+        return
+    pantry = shop.pantry(tell)
+    for recipe, data in _data(waiting):  # once, by all cores, and not by each of the processes that train
+        pantry.crops(data, recipe)
+    tell(f"{total} networks to train")
     alone = shop.workers == 1 or shop.accelerator != "cpu"
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1 if alone else shop.workers, context, _single_thread) as pool:

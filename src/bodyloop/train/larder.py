@@ -3,7 +3,7 @@
 All of it is found in a cache, or made and kept there once for all runs that want the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +32,12 @@ from bodyloop.data.synthetic import (
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
+from bodyloop.fit.pool import CandidatePool, default_pool
 from bodyloop.geometry import Camera
 from bodyloop.nets.two_branch import TwoBranchConfig
+from bodyloop.train.candidates import CandidateStock, stock_candidates
 from bodyloop.train.fits import FitsDictionary, initial_fits
-from bodyloop.train.recipes import Data, Phase, Recipe, RecordData, SyntheticData
+from bodyloop.train.recipes import CandidateStart, Data, Phase, Recipe, RecordData, SyntheticData
 
 POSES_APART = 8.0  # degrees, as the priors are trained
 SHARED = 112
@@ -58,6 +60,7 @@ class Pantry:
         workers: processes that draw.
         tell: called with a line whenever there is something to say.
         progress: called with the numbers of crops that are done and wanted.
+        pool: of candidates; the one that ships if None.
     """
 
     cache: Path
@@ -68,6 +71,7 @@ class Pantry:
     workers: int = 0
     tell: Tell = lambda text: None
     progress: Progress = lambda done, wanted: None
+    pool: CandidatePool | None = None
     _poses: dict[str, PoseSource] = field(default_factory=dict, init=False)
 
     def crops(self, data: Data, recipe: Recipe) -> Crops:
@@ -186,11 +190,15 @@ class Larder:
         phases: makes the lessons of each phase.
         validation: makes those of the validation people, one source, not augmented.
         fits: of each phase, by the number of the data set within it; phases share those of the same people.
+        candidates: likewise, for networks that start from some.
+        validation_candidates: of the validation people.
     """
 
     phases: list[CropBatches]
     validation: CropBatches
     fits: list[dict[int, FitsDictionary]]
+    candidates: list[dict[int, CandidateStock]]
+    validation_candidates: dict[int, CandidateStock]
 
 
 def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
@@ -212,7 +220,11 @@ def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
             f"the validation people of {people.crops.spec.name} have no SMPL parameters; choose others"
         )
     validation = _plain(people, recipe, pantry, _wanted(recipe, None))
-    return Larder(phases, validation, _fits(recipe, pantry, tools, phases))
+    # Candidates of the validation people are found by what is labelled in training.
+    skeleton = recipe.phases[0].data[0].skeleton
+    own = _candidates(recipe, pantry, tools, [replace(validation.sources[0], skeleton=skeleton)])
+    candidates = [_candidates(recipe, pantry, tools, batches.sources) for batches in phases]
+    return Larder(phases, validation, _fits(recipe, pantry, tools, phases), candidates, own)
 
 
 def _source(data: Data, recipe: Recipe, pantry: Pantry) -> CropSource:
@@ -283,4 +295,44 @@ def _fitted(
         fit,
         folder,
         lambda done, wanted: tools.progress("fitting", done, wanted),
+    )
+
+
+def _candidates(
+    recipe: Recipe, pantry: Pantry, tools: Tools, sources: Sequence[CropSource]
+) -> dict[int, CandidateStock]:
+    """Of each source, by number; none where the network starts from none."""
+    if recipe.candidates is None:
+        return {}
+    return {
+        number: candidates_of(source, recipe, recipe.candidates, pantry, tools)
+        for number, source in enumerate(sources)
+    }
+
+
+def candidates_of(
+    source: CropSource, recipe: Recipe, start: CandidateStart, pantry: Pantry, tools: Tools
+) -> CandidateStock:
+    """Candidates of all people of a data set, by the 2D keypoints that are labelled.
+
+    Args:
+        source: the people.
+        recipe: whose crops they are.
+        start: how many, and how found.
+        pantry, tools: of the run.
+    """
+    plain, count = _plain(source, recipe, pantry, Wanted()), len(source.crops)
+
+    def batch_of(span: range) -> Batch:
+        return plain.lesson([Draw(0, row, row) for row in span], stream(0)).batch
+
+    tools.tell(f"candidates of {source.crops.spec.name}, {count:,} people")
+    return stock_candidates(
+        count,
+        batch_of,
+        pantry.body,
+        pantry.pool or default_pool(),
+        start,
+        source.crops.folder / f"starts-{source.skeleton or 'all'}",
+        lambda done, wanted: tools.progress("finding candidates", done, wanted),
     )

@@ -1,5 +1,6 @@
 """What a regression network is trained by: its answers beside the labels, in the axes of the crops' cameras."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from bodyloop.data.batch import Batch
 from bodyloop.data.crop_batches import Lesson
 from bodyloop.evidence import place_in_view
 from bodyloop.geometry import Camera, CropTransform
+from bodyloop.nets.candidates import draw_candidate
 from bodyloop.nets.estimator import Crops, Estimate, Estimator
 from bodyloop.nets.heatmaps import draw_gaussians
 from bodyloop.nets.multistage import Multistage, StagedEstimate
@@ -32,6 +34,7 @@ from bodyloop.terms import (
     scale_loss,
     shape_loss,
 )
+from bodyloop.train.candidates import CandidateStock, candidates_in
 from bodyloop.train.recipes import Supervision
 
 NEAREST = 0.2
@@ -88,8 +91,14 @@ class Regressor:
         self._parts: dict[str, Tensor] = {}
         self._priors: dict[str, PosePrior] = {}
 
-    def crops(self, batch: Batch) -> Crops:
-        """What the network looks at."""
+    def crops(self, batch: Batch, stocks: Mapping[int, CandidateStock] | None = None) -> Crops:
+        """What the network looks at.
+
+        Args:
+            batch: people.
+            stocks: candidates of the sources of a batch, by number (`Batch.source`), for networks that need some:
+                in training any of a person's, by torch's own random numbers, otherwise the first.
+        """
         kinds = self.network.inputs
         iuv = parts = None
         if "iuv" in kinds:
@@ -99,7 +108,17 @@ class Regressor:
             assert batch.parts is not None, "lessons were asked for without maps of parts"
             parts = batch.parts.long() - 1
             parts = torch.where(parts == 254, -1, parts)
-        return Crops(batch.image if "image" in kinds else None, iuv, parts)
+        candidate = None
+        if self.network.needs_candidate:
+            share = torch.rand(len(batch)) if self.network.training else torch.zeros(len(batch))
+            bodies = candidates_in(batch, stocks or {}, self.body, share)
+            candidate = draw_candidate(self.body, bodies, batch.camera, self.network.candidate_map)
+        return Crops(batch.image if "image" in kinds else None, iuv, parts, candidate)
+
+    def refined(self, batch: Batch, candidates: Bodies) -> Bodies:
+        """The people whom a network that starts from candidates makes of them, in the axes of the crops' cameras."""
+        candidate = draw_candidate(self.body, candidates, batch.camera, self.network.candidate_map)
+        return self.placed(self.network(Crops(batch.image, candidate=candidate)), batch)
 
     def placed(self, estimate: Estimate, batch: Batch) -> Bodies:
         """The people of an answer in the axes of the crops' cameras.

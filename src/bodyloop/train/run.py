@@ -355,7 +355,7 @@ class _Run:
             for _ in range(*span):
                 with self.clock("data"):
                     lesson = next(lessons).to(self.fabric.device, non_blocking=pin)
-                figures = self._do(lesson, self.recipe.phases[number], loop)
+                figures = self._do(lesson, number, loop)
                 self.step += 1
                 self._after(figures, self.recipe.phases[number], log)
         finished = self.step == self.recipe.steps
@@ -370,16 +370,17 @@ class _Run:
             bool(self.fabric.is_global_zero),
         )
 
-    def _do(self, lesson: Lesson, phase: Phase, loop: Loop | None) -> dict[str, float]:
-        """One step of the optimiser; returns figures for the log."""
+    def _do(self, lesson: Lesson, number: int, loop: Loop | None) -> dict[str, float]:
+        """One step of the optimiser in a phase; returns figures for the log."""
+        phase = self.recipe.phases[number]
         seeds = stream(_STEP, self.recipe.seed, self.step, self.fabric.global_rank)
-        torch.manual_seed(int(seeds.integers(2**62)))  # of dropout
+        torch.manual_seed(int(seeds.integers(2**62)))  # of dropout, and of the candidates drawn
         rate = self.recipe.rate_at(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.model.train()
         with self.clock("network"):
-            crops = self.regressor.crops(lesson.batch)
+            crops = self.regressor.crops(lesson.batch, self.larder.candidates[number])
             with self.fabric.autocast():
                 estimate: Estimate = self.model(crops)
         figures: dict[str, float] = {}
@@ -467,7 +468,8 @@ class _Run:
             if not len(batch):
                 continue
             with self.fabric.autocast():
-                estimate = self.network(self.regressor.crops(batch))
+                crops = self.regressor.crops(batch, self.larder.validation_candidates)
+                estimate = self.network(crops)
             found = self.regressor.placed(estimate, batch)
             if not errors:
                 self._picture(batch, found)

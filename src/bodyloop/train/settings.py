@@ -15,13 +15,18 @@ from bodyloop.errors import InputError
 T = TypeVar("T")
 KIND = "kind"
 """Name of the dataclass, among the fields in JSON."""
+LATER = {"later": True}
+"""Metadata of a field that was added when there were results of configurations without it: while it has its default, it
+is not written, so that the text of those configurations, by which their results are found, stays what it was."""
 
 
 def to_data(config: Any) -> Any:
     """A configuration in JSON's types."""
     if is_dataclass(config):
         return {KIND: type(config).__name__} | {
-            f.name: to_data(getattr(config, f.name)) for f in fields(config)
+            f.name: to_data(getattr(config, f.name))
+            for f in fields(config)
+            if not (f.metadata.get("later") and getattr(config, f.name) == f.default)
         }
     if isinstance(config, tuple):
         return [to_data(value) for value in config]
