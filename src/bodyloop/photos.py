@@ -24,7 +24,7 @@ from bodyloop.evidence import Evidence
 from bodyloop.evidence.focal import choose_camera
 from bodyloop.evidence.keypoint_files import KeypointFile, read_keypoints
 from bodyloop.evidence.photos import MIN_SIDE, Photo, find_photos, photo_sizes, read_photo
-from bodyloop.fit import Fits
+from bodyloop.fit import FitConfig, Fits, Hypotheses
 from bodyloop.geometry import Camera
 from bodyloop.surface_maps import PartLabels, SurfaceMaps
 from bodyloop.writing import make_folder
@@ -88,10 +88,12 @@ class PhotoJob(Job):
     Attributes:
         starts: where fits start from; the best one of each person wins.
         prior: of the pose, "gmm" or "flow"; see `fit_people`.
+        hypotheses: whether what every start led to is written into body.npz, for `bodyloop view`.
     """
 
     starts: tuple[StartName, ...] = ("lifter", "mean")
     prior: PriorName = "gmm"
+    hypotheses: bool = False
 
 
 @dataclass
@@ -319,7 +321,8 @@ class _Fitting:
         surfaces, notes = self.maps.of(photo, evidence)
         result.notes += notes
         job = self.job
-        return fit_people(evidence, camera, self.body, starts=job.starts, prior=job.prior, surfaces=surfaces)
+        config = FitConfig(keep_tried=job.hypotheses)
+        return fit_people(evidence, camera, self.body, config, job.starts, job.prior, surfaces)
 
     def load_ahead(self) -> None:
         load_solver(self.body, self.job.starts, self.job.prior)
@@ -389,7 +392,8 @@ def write_results(
         fits: the people.
         formats: of the files.
         pictures: whether overlay and side view are drawn.
-        network: the same people as a network saw them, if the fits went on from there: its scores are written too.
+        network: the same people as a network saw them, if the fits went on from there: its scores and bodies are
+            written too.
 
     Raises:
         InputError: if something cannot be written.
@@ -417,7 +421,19 @@ def write_results(
                 "network_error_px": network.error_px,
                 "network_error_box": network.error_box,
             }
+            scores |= _hypotheses(fits, network).arrays()
+        elif fits.tried is not None:
+            scores |= fits.tried.arrays()
         save_npz(folder / "body.npz", fits.bodies, fits.camera, body.name, scores)
+
+
+def _hypotheses(fits: Fits, network: Fits) -> Hypotheses:
+    """The network's bodies, and those fits that were better, by the energy of the fits."""
+    both = Fits.cat([network, fits])
+    people = torch.arange(len(fits)).repeat(2)
+    kept = torch.tensor([True] * len(network) + [name not in network.start for name in fits.start])
+    names = tuple(name for name, keep in zip(both.start, kept.tolist(), strict=True) if keep)
+    return Hypotheses(both.bodies[kept], people[kept], both.energy[kept], names)
 
 
 def scores_of(fits: Fits) -> "dict[str, np.ndarray | Tensor]":
