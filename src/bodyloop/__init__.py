@@ -62,6 +62,9 @@ _HOME = {
     "side_view": "view",
 }
 
+_SHOWN_BY = {"Bodies": "view.notebook:bodies_html"}
+"""What makes the HTML of a thing in a notebook, by the name of its class (`bodyloop.showing`)."""
+
 __all__ = [*_HOME]
 
 
