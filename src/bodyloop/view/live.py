@@ -5,6 +5,7 @@ import math
 import socket
 import threading
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -102,7 +103,8 @@ class LiveView:
         self._bodies: dict[tuple[int, int], Any] = {}
         self._extras: list[Any] = []
         self._pictures = lru_cache(maxsize=32)(self._picture)
-        self._server = viser.ViserServer(host, port, label=scene.title, verbose=False)
+        with redirect_stdout(io.StringIO()):  # viser greets the terminal
+            self._server = viser.ViserServer(host, port, label=scene.title, verbose=False)
         self._server.gui.configure_theme(show_share_button=False)
         self._server.scene.set_up_direction("+y" if scene.axes == "world" else "-y")
         self.url = f"http://{host}:{self._server.get_port()}"
@@ -308,7 +310,7 @@ class LiveView:
         for number, dots in enumerate(self.scene.dots(self.moment)):
             if not self._people[dots.person].value:
                 continue
-            size = 0.004 * float(np.linalg.norm(dots.places.mean(0)))
+            size = 0.007 * float(np.linalg.norm(dots.places.mean(0)))
             self._extras.append(
                 self._server.scene.add_point_cloud(
                     f"/keypoints/{number}",
