@@ -14,11 +14,11 @@ ROOMS = (
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
-    "evaluate_jobs", "view_jobs", "studies", "reproduce", "terminal", "cli",
+    "export_jobs", "evaluate_jobs", "view_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning", "viser",
+    "lightning", "pxr", "viser",
 )  # fmt: skip
 """What only commands that need it may load."""
 
