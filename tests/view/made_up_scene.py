@@ -6,7 +6,7 @@ import torch
 from bodyloop.body import Bodies, BodyModel, get_skeleton
 from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera
-from bodyloop.view.scene import Actor, Moment, Scene
+from bodyloop.view.scene import Figure, Moment, Scene
 
 LENS = Camera(torch.tensor([300.0, 260.0]), torch.tensor([140.0, 131.0]), (320, 240))
 """Neither centred nor with square pixels."""
@@ -45,8 +45,8 @@ def ball_scene(ball: BodyModel, video: bool = True, count: int = 3) -> Scene:
         for i, place in enumerate(places)
     )
     names = tuple(f"anna {i}" for i in range(count))
-    anna = Actor("anna", 0, tuple(range(count)), standing(*places), names)
-    other = Actor(
+    anna = Figure("anna", 0, tuple(range(count)), standing(*places), names)
+    other = Figure(
         "anna", 0, tuple(range(1, count)), standing(*[(x, y, z + 0.5) for x, y, z in places[1:]]),
         ("other",) * (count - 1), chosen=False,
     )  # fmt: skip

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_up_scene import LENS, ball_scene, one_dot, standing
 
 from bodyloop.body import PARTITIONS
-from bodyloop.view.scene import Actor, Moment, Scene, Viewpoint, field_of_view, part_colors
-from made_up_scene import LENS, ball_scene, one_dot, standing
+from bodyloop.view.scene import Figure, Moment, Scene, Viewpoint, field_of_view, part_colors
 
 
 def project(places):
@@ -23,7 +23,7 @@ def test_the_camera_sees_the_picture_where_it_was(ball):
 def test_the_picture_stands_behind_everybody(ball):
     scene = ball_scene(ball, video=False)
     for i in range(len(scene.moments)):
-        surface = [ball.vertices(scene.actors[a].bodies[r : r + 1]) for a, r in scene.cast[i]]
+        surface = [ball.vertices(scene.figures[a].bodies[r : r + 1]) for a, r in scene.cast[i]]
         assert scene.backdrop(i)[0, 2] > max(float(vertices[..., 2].max()) for vertices in surface)
 
 
@@ -38,7 +38,7 @@ def test_dots_cover_their_pixels_before_the_body(ball):
     [dots] = scene.dots(1)
     assert dots.person == "anna"
     np.testing.assert_allclose(project(dots.places), scene.moments[1].evidence.keypoints[0, :1], atol=1e-3)
-    nearest = ball.vertices(scene.actors[0].bodies)[1, :, 2].min()
+    nearest = ball.vertices(scene.figures[0].bodies)[1, :, 2].min()
     assert 0 < dots.places[0, 2] < nearest
     assert len(dots.limbs) == 0
 
@@ -48,8 +48,8 @@ def test_limbs_join_seen_keypoints_alone(ball):
     names = evidence.skeleton.keypoints
     for name in ("left_shoulder", "left_elbow", "right_wrist"):
         evidence.confidence[0, names.index(name)] = 0.5
-    actor = Actor("anna", 0, (0,), standing((0.0, 0.0, 3.0)), ("",))
-    [dots] = Scene("", ball, (Moment("", 0.0, LENS, None, evidence),), (actor,)).dots(0)
+    figure = Figure("anna", 0, (0,), standing((0.0, 0.0, 3.0)), ("",))
+    [dots] = Scene("", ball, (Moment("", 0.0, LENS, None, evidence),), (figure,)).dots(0)
     assert len(dots.places) == 4
     ends = {names[i] for i, c in enumerate(evidence.confidence[0]) if c > 0}
     assert ends == {"nose", "left_shoulder", "left_elbow", "right_wrist"}
@@ -65,11 +65,11 @@ def test_nobody_has_dots_without_a_body(ball):
 
 def test_hypotheses_stand_side_by_side(ball):
     places = [(0.0, 0.0, 3.0), (0.9, 0.0, 4.0), (0.1, 0.0, 3.2), (1.5, 0.0, 3.1)]
-    actors = tuple(
-        Actor("ab"[i % 2], i % 2, (0,), standing(place), ("",), chosen=i < 2)
+    figures = tuple(
+        Figure("ab"[i % 2], i % 2, (0,), standing(place), ("",), chosen=i < 2)
         for i, place in enumerate(places)
     )
-    scene = Scene("", ball, (Moment("", 0.0, LENS),), actors)
+    scene = Scene("", ball, (Moment("", 0.0, LENS),), figures)
     steps = scene.shifts(0)
     assert (steps[:2] == 0).all()
     assert (steps[:, 1:] == 0).all()
@@ -101,9 +101,9 @@ def test_the_field_of_view_is_the_least_that_holds_all_corners(aspect):
 
 
 def test_without_a_camera_people_are_seen_from_the_front(ball):
-    actor = Actor("a", 0, (0,), standing((5.0, 1.0, -2.0)), ("",))
+    figure = Figure("a", 0, (0,), standing((5.0, 1.0, -2.0)), ("",))
     for axes, side in (("world", 1), ("camera", -1)):
-        scene = Scene("", ball, (Moment("", 0.0, None),), (actor,), axes=axes)
+        scene = Scene("", ball, (Moment("", 0.0, None),), (figure,), axes=axes)
         view = scene.viewpoint(0)
         assert scene.backdrop(0) is None
         np.testing.assert_allclose(view.target, [5, 1, -2], atol=0.05)
@@ -123,14 +123,14 @@ def test_scenes_are_checked(ball):
     with pytest.raises(ValueError, match="at least one moment"):
         Scene("", ball, (), ())
     for moments, names in (((0, 1), ("",)), ((3,), ("",)), ((), ())):
-        actor = Actor("a", 0, moments, standing((0.0, 0.0, 3.0))[: len(names)], names)
+        figure = Figure("a", 0, moments, standing((0.0, 0.0, 3.0))[: len(names)], names)
         with pytest.raises(ValueError, match="as many bodies"):
-            Scene("", ball, (Moment("", 0.0, LENS),), (actor,))
+            Scene("", ball, (Moment("", 0.0, LENS),), (figure,))
 
 
 def test_hypotheses_are_greyer():
-    chosen = Actor("a", 1, (0,), standing((0.0, 0.0, 3.0)), ("",))
-    other = Actor("a", 1, (0,), standing((0.0, 0.0, 3.0)), ("",), chosen=False)
+    chosen = Figure("a", 1, (0,), standing((0.0, 0.0, 3.0)), ("",))
+    other = Figure("a", 1, (0,), standing((0.0, 0.0, 3.0)), ("",), chosen=False)
     assert max(chosen.color) - min(chosen.color) > max(other.color) - min(other.color)
 
 

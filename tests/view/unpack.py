@@ -38,9 +38,9 @@ def quaternion_matrix(x: float, y: float, z: float, w: float) -> np.ndarray:
     )
 
 
-def skinned(header: dict[str, Any], data: bytes, actor: dict[str, Any], row: int) -> np.ndarray:
+def skinned(header: dict[str, Any], data: bytes, figure: dict[str, Any], row: int) -> np.ndarray:
     """Places (V, 3) of an animated body, by bones as three.js has them."""
-    places, motion = unpacked_places(data, actor["places"]), actor["motion"]
+    places, motion = unpacked_places(data, figure["places"]), figure["motion"]
     rest = np.array(motion["joints"])
     turns = unpacked(data, motion["turns"]).reshape(-1, 24, 4)[row] / 32767
     move = unpacked(data, motion["moves"]).reshape(-1, 3)[row]

@@ -141,7 +141,7 @@ class LiveView:
         self._where = gui.add_markdown("")
         self._seek = gui.add_slider("moment", 0, max(1, len(scene.moments) - 1), 1, 0, visible=many)
         self._playing = gui.add_checkbox("play", False, visible=many)
-        people = list(dict.fromkeys(actor.person for actor in scene.actors))
+        people = list(dict.fromkeys(figure.person for figure in scene.figures))
         with gui.add_folder("people", visible=bool(people)):
             self._people = {name: gui.add_checkbox(name, True) for name in people}
         with gui.add_folder("shown"):
@@ -150,7 +150,7 @@ class LiveView:
             dots = any(moment.evidence is not None for moment in scene.moments)
             self._show_dots = gui.add_checkbox("keypoints", True, visible=dots)
             self._show_parts = gui.add_checkbox("colours of parts", False)
-            several = any(not actor.chosen for actor in scene.actors)
+            several = any(not figure.chosen for figure in scene.figures)
             self._show_others = gui.add_checkbox("hypotheses side by side", False, visible=several)
             self._opacity = gui.add_slider("opacity", 0.2, 1.0, 0.05, 1.0)
         reset, shot = gui.add_button("camera's view"), gui.add_button("screenshot")
@@ -177,7 +177,7 @@ class LiveView:
             self.moment = moment
             if int(self._seek.value) != moment:
                 self._seek.value = moment
-            there = {self.scene.actors[index].person for index, _ in self.scene.cast[moment]}
+            there = {self.scene.figures[index].person for index, _ in self.scene.cast[moment]}
             for person, box in self._people.items():
                 box.visible = person in there
             self._where.content = self._text()
@@ -191,7 +191,7 @@ class LiveView:
         scene = self.scene
         lines = [f"**{_plain(scene.moments[self.moment].name)}**"]
         for index, row in scene.cast[self.moment]:
-            lines.append(f"- {_plain(scene.actors[index].captions[row])}")
+            lines.append(f"- {_plain(scene.figures[index].captions[row])}")
         return "\n".join(lines)
 
     def _play(self) -> None:
@@ -239,12 +239,12 @@ class LiveView:
         opacity = float(self._opacity.value)
         drawn = set()
         for place, (index, row) in enumerate(scene.cast[self.moment]):
-            actor = scene.actors[index]
-            if not self._people[actor.person].value or not (actor.chosen or others):
+            figure = scene.figures[index]
+            if not self._people[figure.person].value or not (figure.chosen or others):
                 continue
-            vertices = body.vertices(actor.bodies[row : row + 1].to(body.v_template))[0].cpu().numpy()
+            vertices = body.vertices(figure.bodies[row : row + 1].to(body.v_template))[0].cpu().numpy()
             for number, piece in enumerate(_pieces(body, bool(self._show_parts.value))):
-                color = tuple(round(255 * c) for c in piece.color or actor.color)
+                color = tuple(round(255 * c) for c in piece.color or figure.color)
                 key = (index, number)
                 drawn.add(key)
                 if key not in self._bodies:
@@ -272,7 +272,7 @@ class LiveView:
         top = vertices[:, 1].argmax() if above[1] > 0 else vertices[:, 1].argmin()
         return self._server.scene.add_label(
             f"/labels/{index}",
-            self.scene.actors[index].captions[row],
+            self.scene.figures[index].captions[row],
             position=vertices[top] + shift + above,
             anchor="bottom-center",
         )

@@ -6,7 +6,7 @@ import torch
 
 from bodyloop.body import SMPL_JOINTS, Bodies, BodyModel, builtin_body
 from bodyloop.view.page import scene_page
-from bodyloop.view.scene import GAP, REACH, Actor, Moment, Scene
+from bodyloop.view.scene import GAP, REACH, Figure, Moment, Scene
 
 MOST = 6
 """Bodies that are drawn; of more, the first."""
@@ -62,5 +62,5 @@ def in_a_row(bodies: Bodies, body: BodyModel) -> Scene:
     middle = (low + high) / 2
     move = place - torch.stack([middle[:, 0], low[:, 1], middle[:, 2]], -1)
     row = Bodies(bodies.rotations, bodies.betas, bodies.translation + move)
-    actors = tuple(Actor(str(i), i, (0,), row[i : i + 1], (str(i),)) for i in range(len(row)))
-    return Scene("bodies", body, (Moment("", 0.0, None),), actors, axes="world")
+    figures = tuple(Figure(str(i), i, (0,), row[i : i + 1], (str(i),)) for i in range(len(row)))
+    return Scene("bodies", body, (Moment("", 0.0, None),), figures, axes="world")

@@ -4,14 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 STEPS = 65535
 """Of a quantised place: over a body of 2 m, the error is at most 0.016 mm each way."""
-INFLUENCES = 4
-"""Joints that may move a vertex of an animated mesh, as on graphics cards everywhere."""
-
 Entry = dict[str, Any]
 """Where an array is: type, offset in bytes, count of numbers, columns, and whether rows are differences."""
 
@@ -69,19 +65,3 @@ class Pack:
         numbers = faces.cpu().numpy()
         small = not numbers.size or numbers.max() < 1 << 16
         return self.add(numbers.astype(np.uint16 if small else np.uint32), differences=True)
-
-
-def influences(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The joints that move a vertex most, with weights that sum to 1 again.
-
-    Of the built-in body's vertices a few have more than `INFLUENCES`; what they lose is in the tests.
-
-    Args:
-        weights: (V, 24), rows sum to 1.
-
-    Returns:
-        index: (V, `INFLUENCES`) int64, the strongest first.
-        weight: (V, `INFLUENCES`).
-    """
-    strongest = torch.topk(weights, min(INFLUENCES, weights.shape[1]), dim=1)
-    return strongest.indices, strongest.values / strongest.values.sum(1, keepdim=True)

@@ -21,8 +21,9 @@ from PIL import Image
 from bodyloop import __version__
 from bodyloop.body import Bodies, BodyModel, vertex_parts
 from bodyloop.body.parts import partition
-from bodyloop.view.packing import Pack, influences
-from bodyloop.view.scene import Actor, Scene, part_colors
+from bodyloop.view.actors import of_one_shape
+from bodyloop.view.packing import Pack
+from bodyloop.view.scene import Figure, Scene, part_colors
 from bodyloop.writing import write_atomic
 
 PARTS = "densepose"
@@ -36,8 +37,9 @@ PHOTO_SIDE, FRAME_SIDE = 1280, 640
 def scene_page(scene: Scene, plain: bool = False) -> str:
     """The page.
 
-    Bodies at several moments keep one shape, the mean over the moments, and no pose correctives, and their vertices the
-    `bodyloop.view.packing.INFLUENCES` strongest joints; bodies at one moment are exact to 0.02 mm.
+    A body at several moments has one shape, the mean over the moments, no pose correctives, and vertices that at most
+    four joints move (`bodyloop.view.glb.save_animated_glb` says what that costs). A body at one moment is exact up to
+    the quantisation (`bodyloop.view.packing.STEPS`).
 
     Args:
         scene: what to show. All its text is escaped, and the page may load nothing from elsewhere.
@@ -81,10 +83,10 @@ def _page(title: str, notes: str, scene: str, data: str, plain: bool) -> str:
         f'<meta name="viewport" content="width=device-width"><meta name="generator" content="bodyloop {__version__}">'
         f"<title>{title}</title><style>{_asset('viewer.css')}</style></head>"
         f'<body class="{"plain" if plain else ""}"><div id="stage"></div><div id="labels"></div>'
-        f'<div id="panel"><h1>{title}</h1><div id="people"></div><hr>{boxes}'
+        f'<details id="panel" open><summary>{title}</summary><div id="people"></div><hr>{boxes}'
         '<label>opacity <input type="range" id="opacity" min="0.2" max="1" step="0.05" value="1"></label>'
         '<div class="buttons"><button id="reset" title="r">Camera\'s view</button>'
-        f'<button id="shot">Screenshot</button></div>{f"<ul class=notes>{notes}</ul>" if notes else ""}</div>'
+        f'<button id="shot">Screenshot</button></div>{f"<ul class=notes>{notes}</ul>" if notes else ""}</details>'
         '<div id="bar"><button id="play" title="space">Play</button>'
         '<input type="range" id="seek" min="0" step="1" value="0" aria-label="moment">'
         '<output id="where"></output></div><div id="trouble"></div>'
@@ -113,7 +115,7 @@ def _header(scene: Scene, pack: Pack) -> dict[str, Any]:
     """All but the large arrays, which go into the pack."""
     body = scene.body.to("cpu")
     names = partition(PARTS).parts
-    moving = any(len(actor.moments) > 1 for actor in scene.actors)
+    moving = any(len(figure.moments) > 1 for figure in scene.figures)
     return {
         "axes": scene.axes,
         "video": scene.video,
@@ -123,15 +125,17 @@ def _header(scene: Scene, pack: Pack) -> dict[str, Any]:
         "parts": pack.add(vertex_parts(body, PARTS).numpy().astype(np.uint8)),
         "skin": _skin(body, pack) if moving else None,
         "moments": [_moment(scene, index, pack) for index in range(len(scene.moments))],
-        "actors": [_actor(scene, index, body, pack) for index in range(len(scene.actors))],
+        "figures": [_figure(scene, index, body, pack) for index in range(len(scene.figures))],
     }
 
 
 def _skin(body: BodyModel, pack: Pack) -> dict[str, Any]:
-    index, weight = influences(body.weights)
+    from bodyloop.view.glb import INFLUENCES, strongest
+
+    index, weight = strongest(body.weights.numpy(), INFLUENCES)
     return {
-        "index": pack.add(index.numpy().astype(np.uint8)),
-        "weight": pack.add((weight * 65535).round().numpy().astype(np.uint16)),
+        "index": pack.add(index.astype(np.uint8)),
+        "weight": pack.add((weight * 65535).round().astype(np.uint16)),
     }
 
 
@@ -157,46 +161,44 @@ def _moment(scene: Scene, index: int, pack: Pack) -> dict[str, Any]:
     }
 
 
-def _actor(scene: Scene, index: int, body: BodyModel, pack: Pack) -> dict[str, Any]:
-    actor = scene.actors[index]
+def _figure(scene: Scene, index: int, body: BodyModel, pack: Pack) -> dict[str, Any]:
+    figure = scene.figures[index]
     shifts = []
-    for row, moment in enumerate(actor.moments):
+    for row, moment in enumerate(figure.moments):
         shifts.append(float(scene.shifts(moment)[scene.cast[moment].index((index, row)), 0]))
     # Above the head is less of y where y points down.
     above = 0.3 if scene.axes == "world" else -0.3
     tops = scene.joints[index][:, :, 1].max(1) if above > 0 else scene.joints[index][:, :, 1].min(1)
     heads = np.stack([scene.joints[index][:, 0, 0], tops + above, scene.joints[index][:, 0, 2]], -1)
     return {
-        "person": actor.person,
-        "color": _rounded(actor.color, 4),
-        "chosen": actor.chosen,
-        "captions": actor.captions,
-        "moments": actor.moments,
+        "person": figure.person,
+        "color": _rounded(figure.color, 4),
+        "chosen": figure.chosen,
+        "captions": figure.captions,
+        "moments": figure.moments,
         "shifts": _rounded(shifts, 4),
         "heads": _rounded(heads, 4),
-        **_mesh(actor, body, pack),
+        **_mesh(figure, body, pack),
     }
 
 
 @torch.no_grad()
-def _mesh(actor: Actor, body: BodyModel, pack: Pack) -> dict[str, Any]:
+def _mesh(figure: Figure, body: BodyModel, pack: Pack) -> dict[str, Any]:
     """Places of the posed mesh; of several moments those at rest, with the joints' places and how they move."""
     import roma
 
-    bodies = actor.bodies.to(body.v_template)
+    bodies = figure.bodies.to(body.v_template)
     if len(bodies) == 1:
         return {"places": pack.add_places(body.vertices(bodies)[0]), "motion": None}
-    shape = bodies.betas.mean(0)
-    rest = Bodies(torch.eye(3).expand(24, 3, 3), shape, torch.zeros(3))
-    # The mean shape's pelvis may lie elsewhere than each moment's own; the joints at rest follow the shape.
-    moves = bodies.translation + body.rest_pelvis(bodies.betas) - body.rest_pelvis(shape)
+    bodies = of_one_shape(bodies, body)
+    rest = Bodies(torch.eye(3).expand(24, 3, 3), bodies.betas[0], torch.zeros(3))
     turns = roma.rotmat_to_unitquat(bodies.rotations.double()).flatten(0, 1)  # xyzw, as three.js has it
     return {
-        "places": pack.add_places(body.rest_vertices(shape)),
+        "places": pack.add_places(body.rest_vertices(rest.betas)),
         "motion": {
             "joints": _rounded(body.joints(rest), 6),
             "turns": pack.add((turns * 32767).round().numpy().astype(np.int16)),
-            "moves": pack.add(moves.numpy().astype(np.float32)),
+            "moves": pack.add(bodies.translation.numpy().astype(np.float32)),
         },
     }
 

@@ -38,7 +38,7 @@ class Moment:
         seconds: since the first moment; rising.
         camera: the picture's, without batch dimensions; None where there is none.
         picture: makes the pixels (H, W, 3) uint8 RGB, of the camera's proportions; None without one.
-        evidence: what was seen of the people, whose labels are the actors' `person`; None without any.
+        evidence: what was seen of the people, whose labels are the figures' `person`; None without any.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
-class Actor:
+class Figure:
     """One hypothesis of a person, at some moments.
 
     Attributes:
@@ -82,7 +82,7 @@ class Dots:
     """Seen keypoints of a person, in front of the body: seen from the camera they cover their pixels.
 
     Attributes:
-        person: as of the actors.
+        person: as of the figures.
         places: (K, 3) metres, scene axes.
         colors: (K, 3) uint8 RGB: left, right, middle.
         limbs: (E, 2) indices into the places.
@@ -119,7 +119,7 @@ class Scene:
         title: to be shown.
         body: the model of all bodies.
         moments: at least one.
-        actors: any number.
+        figures: any number.
         video: whether moments are frames of one video; otherwise they have nothing to do with each other.
         axes: "camera" (y down) or "world" (y up, no pictures).
         notes: what should be known of the whole, a line each.
@@ -128,7 +128,7 @@ class Scene:
     title: str
     body: BodyModel
     moments: tuple[Moment, ...]
-    actors: tuple[Actor, ...]
+    figures: tuple[Figure, ...]
     video: bool = False
     axes: Frame = "camera"
     notes: tuple[str, ...] = ()
@@ -136,28 +136,32 @@ class Scene:
     def __post_init__(self) -> None:
         if not self.moments:
             raise ValueError("a Scene needs at least one moment")
-        for actor in self.actors:
-            rows = len(actor.moments), len(actor.bodies), len(actor.captions)
-            if len(set(rows)) != 1 or rows[0] == 0 or not set(actor.moments) <= set(range(len(self.moments))):
+        for figure in self.figures:
+            rows = len(figure.moments), len(figure.bodies), len(figure.captions)
+            if (
+                len(set(rows)) != 1
+                or rows[0] == 0
+                or not set(figure.moments) <= set(range(len(self.moments)))
+            ):
                 raise ValueError(
-                    f"an Actor needs as many bodies and captions as moments of the scene, got those of {rows} moments"
+                    f"a Figure needs as many bodies and captions as moments of the scene, got those of {rows} moments"
                 )
 
     @cached_property
     def joints(self) -> tuple[np.ndarray, ...]:
-        """Joints (T, 24, 3) of each actor, metres."""
+        """Joints (T, 24, 3) of each figure, metres."""
         with torch.no_grad():
-            found = [self.body.joints(actor.bodies.to(self.body.v_template)) for actor in self.actors]
+            found = [self.body.joints(figure.bodies.to(self.body.v_template)) for figure in self.figures]
         return tuple(joints.cpu().numpy() for joints in found)
 
     @cached_property
     def cast(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """For each moment, (actor, row of its bodies) of who is there: first the chosen ones, then the others."""
+        """For each moment, (figure, row of its bodies) of who is there: first the chosen ones, then the others."""
         there: list[list[tuple[int, int]]] = [[] for _ in self.moments]
         for chosen in (True, False):
-            for index, actor in enumerate(self.actors):
-                if actor.chosen == chosen:
-                    for row, moment in enumerate(actor.moments):
+            for index, figure in enumerate(self.figures):
+                if figure.chosen == chosen:
+                    for row, moment in enumerate(figure.moments):
                         there[moment].append((index, row))
         return tuple(map(tuple, there))
 
@@ -198,7 +202,7 @@ class Scene:
             return []
         nearest: dict[str, float] = {}
         for index, row in self.cast[moment]:
-            person, z = self.actors[index].person, float(self.joints[index][row][:, 2].min())
+            person, z = self.figures[index].person, float(self.joints[index][row][:, 2].min())
             nearest[person] = min(nearest.get(person, math.inf), z)
         edges = evidence.skeleton.edge_indices()
         colors = np.array([side_color(name) for name in evidence.skeleton.keypoints], np.uint8)
@@ -225,10 +229,10 @@ class Scene:
             (places[:, 0].min() - REACH, places[:, 0].max() + REACH)
             for places in (self.joints[index][row] for index, row in cast)
         ]
-        right = max((high for (index, _), (_, high) in zip(cast, spans, strict=True) if self.actors[index].chosen),
+        right = max((high for (index, _), (_, high) in zip(cast, spans, strict=True) if self.figures[index].chosen),
                     default=0.0)  # fmt: skip
         for place, ((index, _), (low, high)) in enumerate(zip(cast, spans, strict=True)):
-            if not self.actors[index].chosen:
+            if not self.figures[index].chosen:
                 steps[place, 0] = right + GAP - low
                 right += GAP + high - low
         return steps

@@ -17,7 +17,7 @@ from bodyloop.geometry import Camera
 from bodyloop.track import FORMAT, Track, load_tracks
 from bodyloop.view.export import SavedBodies, load_npz
 from bodyloop.view.overlay import single_camera
-from bodyloop.view.scene import Actor, Moment, Scene
+from bodyloop.view.scene import Figure, Moment, Scene
 
 Pixels = Callable[[], np.ndarray]
 
@@ -105,7 +105,7 @@ def _finite(bodies: Bodies) -> Tensor:
 def _photos_scene(
     path: Path, results: dict[Path, SavedBodies], body: BodyModel, pictures: Path | None, notes: list[str]
 ) -> Scene:
-    moments, actors = [], []
+    moments, figures = [], []
     for file, saved in results.items():
         _check_body(file, saved.body_name, body)
         try:
@@ -116,10 +116,10 @@ def _photos_scene(
         name = file.parent.name if photo is None else Path(str(photo)).name
         seen = _evidence(file, saved, notes)
         picture = _photo(file, photo, camera, pictures, notes)
-        actors += _people(file, len(moments), saved, notes)
+        figures += _people(file, len(moments), saved, notes)
         moments.append(Moment(name, float(len(moments)), camera, picture, seen))
     title = moments[0].name if len(moments) == 1 else path.resolve().name
-    return Scene(title, body, tuple(moments), tuple(actors), notes=tuple(notes))
+    return Scene(title, body, tuple(moments), tuple(figures), notes=tuple(notes))
 
 
 def _labels(saved: SavedBodies) -> tuple[str, ...]:
@@ -129,39 +129,41 @@ def _labels(saved: SavedBodies) -> tuple[str, ...]:
     return tuple(map(str, label.tolist()))
 
 
-def _people(file: Path, moment: int, saved: SavedBodies, notes: list[str]) -> list[Actor]:
+def _people(file: Path, moment: int, saved: SavedBodies, notes: list[str]) -> list[Figure]:
     """The people of a photo, and what else was tried for them."""
     try:
         tried = Hypotheses.from_arrays(saved.scores, len(saved.bodies))
     except ValueError as error:
         notes.append(f"{file}: {error}")
         tried = None
-    good, actors = _finite(saved.bodies), []
+    good, figures = _finite(saved.bodies), []
     for number, label in enumerate(_labels(saved)):
         if not good[number]:
             notes.append(f"{file}: person {label} left out: not all of their numbers are finite")
             continue
         caption = _caption(label, saved, number)
-        actors.append(Actor(label, number, (moment,), saved.bodies[number : number + 1], (caption,)))
+        figures.append(Figure(label, number, (moment,), saved.bodies[number : number + 1], (caption,)))
         if tried is not None:
-            actors += _others(label, number, moment, _score(saved, "start", number), tried)
-    return actors
+            figures += _others(label, number, moment, _score(saved, "start", number), tried)
+    return figures
 
 
-def _others(label: str, number: int, moment: int, start: str, tried: Hypotheses) -> list[Actor]:
+def _others(label: str, number: int, moment: int, start: str, tried: Hypotheses) -> list[Figure]:
     """What other starts than the winner led to, with how much more energy they have than the winner had."""
     mine = (tried.person == number).nonzero()[:, 0].tolist()
     won = [float(tried.energy[row]) for row in mine if tried.start[row] == start]
     good = _finite(tried.bodies)
-    actors = []
+    figures = []
     for row in mine:
         if tried.start[row] == start or not good[row]:
             continue
         energy = float(tried.energy[row])
         text = f"energy {energy - won[0]:+.1f}" if won else f"energy {energy:.1f}"
         caption = f"{label}: {tried.start[row]}, {text}"
-        actors.append(Actor(label, number, (moment,), tried.bodies[row : row + 1], (caption,), chosen=False))
-    return actors
+        figures.append(
+            Figure(label, number, (moment,), tried.bodies[row : row + 1], (caption,), chosen=False)
+        )
+    return figures
 
 
 def _score(saved: SavedBodies, name: str, number: int) -> str:
@@ -238,7 +240,7 @@ def _tracks_scene(
             )
     times = torch.cat([track.times for track in tracks]).unique()
     cameras: list[Camera | None] = [None] * len(times)
-    actors = []
+    figures = []
     for number, track in enumerate(tracks):
         places = torch.searchsorted(times, track.times).tolist()
         if track.camera is not None and track.frame == "camera":
@@ -246,14 +248,14 @@ def _tracks_scene(
             for row, place in enumerate(places):
                 cameras[place] = Camera(lens.focal[row], lens.center[row], lens.size)
         captions = [track.name if seen else f"{track.name} (not seen)" for seen in track.observed.tolist()]
-        actors.append(Actor(track.name, number, tuple(places), track.bodies, tuple(captions)))
+        figures.append(Figure(track.name, number, tuple(places), track.bodies, tuple(captions)))
     images = _frames(pictures, cameras, notes)
     moments = [
         Moment(f"{seconds:.2f} s", seconds - float(times[0]), cameras[i], images[i])
         for i, seconds in enumerate(times.tolist())
     ]
     title = file.stem if file.parent.name == "" else f"{file.parent.resolve().name}/{file.stem}"
-    return Scene(title, body, tuple(moments), tuple(actors), True, tracks[0].frame, tuple(notes))
+    return Scene(title, body, tuple(moments), tuple(figures), True, tracks[0].frame, tuple(notes))
 
 
 def _frames(

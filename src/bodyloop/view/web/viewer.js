@@ -80,20 +80,20 @@ function run(data) {
   const index = new THREE.BufferAttribute(faces, 1);
   const colorAttribute = new THREE.BufferAttribute(partColors, 3);
 
-  const actors = scene.actors.map((actor) => {
+  const figures = scene.figures.map((figure) => {
     const shape = new THREE.BufferGeometry();
     shape.setIndex(index);
-    shape.setAttribute("position", new THREE.BufferAttribute(placesOf(data, actor.places), 3));
+    shape.setAttribute("position", new THREE.BufferAttribute(placesOf(data, figure.places), 3));
     shape.setAttribute("color", colorAttribute);
     shape.computeVertexNormals();
     const material = new THREE.MeshStandardMaterial({ roughness: 0.75 });
-    const own = new THREE.Color().setRGB(...actor.color, THREE.SRGBColorSpace);
+    const own = new THREE.Color().setRGB(...figure.color, THREE.SRGBColorSpace);
     let mesh, pose = () => {};
-    if (actor.motion) {
+    if (figure.motion) {
       shape.setAttribute("skinIndex", new THREE.BufferAttribute(skin.index, 4));
       shape.setAttribute("skinWeight", new THREE.BufferAttribute(skin.weight, 4, true));
       mesh = new THREE.SkinnedMesh(shape, material);
-      const rest = actor.motion.joints;
+      const rest = figure.motion.joints;
       const bones = rest.map((place, joint) => {
         const bone = new THREE.Bone(), parent = scene.parents[joint];
         const from = parent < 0 ? [0, 0, 0] : rest[parent];
@@ -103,7 +103,7 @@ function run(data) {
       bones.forEach((bone, joint) => (scene.parents[joint] < 0 ? mesh : bones[scene.parents[joint]]).add(bone));
       mesh.updateMatrixWorld(true);
       mesh.bind(new THREE.Skeleton(bones));
-      const turns = arrayOf(data, actor.motion.turns), moves = arrayOf(data, actor.motion.moves);
+      const turns = arrayOf(data, figure.motion.turns), moves = arrayOf(data, figure.motion.moves);
       pose = (row) => {
         bones.forEach((bone, joint) => {
           const at = 4 * (bones.length * row + joint);
@@ -118,10 +118,10 @@ function run(data) {
     mesh.frustumCulled = false;
     mesh.visible = false;
     root.add(mesh);
-    const rowOf = new Map(actor.moments.map((at, row) => [at, row]));
+    const rowOf = new Map(figure.moments.map((at, row) => [at, row]));
     const label = document.createElement("div");
     labels.appendChild(label);
-    return { ...actor, mesh, material, own, pose, rowOf, label };
+    return { ...figure, mesh, material, own, pose, rowOf, label };
   });
 
   const picture = new THREE.Mesh(
@@ -185,18 +185,18 @@ function run(data) {
     for (const child of dots.children) child.frustumCulled = false;
   }
 
-  function showActors() {
+  function showFigures() {
     const sideBySide = options.others;
-    for (const actor of actors) {
-      const row = actor.rowOf.get(moment);
-      const there = row !== undefined && !hidden.has(actor.person) && (actor.chosen || sideBySide);
-      actor.mesh.visible = there;
-      actor.caption = there ? actor.captions[row] : "";
+    for (const figure of figures) {
+      const row = figure.rowOf.get(moment);
+      const there = row !== undefined && !hidden.has(figure.person) && (figure.chosen || sideBySide);
+      figure.mesh.visible = there;
+      figure.caption = there ? figure.captions[row] : "";
       if (!there) continue;
-      actor.pose(row);
-      actor.mesh.position.x = actor.chosen ? 0 : actor.shifts[row];
-      actor.head = actor.heads[row];
-      const { material } = actor;
+      figure.pose(row);
+      figure.mesh.position.x = figure.chosen ? 0 : figure.shifts[row];
+      figure.head = figure.heads[row];
+      const { material } = figure;
       if (material.vertexColors !== options.parts || material.transparent !== options.opacity < 1) {
         material.vertexColors = options.parts;
         material.transparent = options.opacity < 1;
@@ -204,23 +204,23 @@ function run(data) {
       }
       material.opacity = options.opacity;
       if (options.parts) material.color.set(0xffffff);
-      else material.color.copy(actor.own);
+      else material.color.copy(figure.own);
     }
   }
 
   /** Names over the heads where several hypotheses, or nothing else, would tell who is who. */
   function placeLabels() {
     const place = new THREE.Vector3();
-    for (const actor of actors) {
-      const shown = actor.mesh.visible && options.others && actor.caption;
-      actor.label.style.display = shown ? "" : "none";
+    for (const figure of figures) {
+      const shown = figure.mesh.visible && options.others && figure.caption;
+      figure.label.style.display = shown ? "" : "none";
       if (!shown) continue;
-      place.set(actor.head[0] + actor.mesh.position.x, actor.head[1], actor.head[2]).applyMatrix4(root.matrixWorld);
+      place.set(figure.head[0] + figure.mesh.position.x, figure.head[1], figure.head[2]).applyMatrix4(root.matrixWorld);
       place.project(camera);
-      actor.label.textContent = actor.caption;
-      actor.label.style.left = `${(place.x + 1) / 2 * stage.clientWidth}px`;
-      actor.label.style.top = `${(1 - place.y) / 2 * stage.clientHeight}px`;
-      if (place.z > 1) actor.label.style.display = "none";
+      figure.label.textContent = figure.caption;
+      figure.label.style.left = `${(place.x + 1) / 2 * stage.clientWidth}px`;
+      figure.label.style.top = `${(1 - place.y) / 2 * stage.clientHeight}px`;
+      if (place.z > 1) figure.label.style.display = "none";
     }
   }
 
@@ -228,9 +228,9 @@ function run(data) {
 
   function listPeople() {
     const there = new Map();
-    for (const actor of actors) {
-      const row = actor.rowOf.get(moment);
-      if (row !== undefined && actor.chosen) there.set(actor.person, { caption: actor.captions[row], own: actor.own });
+    for (const figure of figures) {
+      const row = figure.rowOf.get(moment);
+      if (row !== undefined && figure.chosen) there.set(figure.person, { caption: figure.captions[row], own: figure.own });
     }
     list.replaceChildren(...[...there].map(([person, { caption, own }]) => {
       const label = document.createElement("label"), box = document.createElement("input");
@@ -268,7 +268,7 @@ function run(data) {
 
   async function refresh() {
     const asked = moment;
-    showActors();
+    showFigures();
     showDots();
     listPeople();
     bar.value = moment;
@@ -359,7 +359,7 @@ function run(data) {
   bind("show-parts", (box) => { options.parts = box.checked; });
   bind("show-others", (box) => { options.others = box.checked; });
   bind("opacity", (range) => { options.opacity = Number(range.value); });
-  find("others-row").hidden = actors.every((actor) => actor.chosen);
+  find("others-row").hidden = figures.every((figure) => figure.chosen);
   find("picture-row").hidden = scene.moments.every((one) => !one.picture);
   find("keypoints-row").hidden = scene.moments.every((one) => !one.dots.length);
   bar.max = scene.moments.length - 1;
@@ -379,6 +379,7 @@ function run(data) {
     event.preventDefault();
     act();
   });
+  find("panel").open = window.innerWidth > 600;  // where it would cover everything, it waits to be asked for
   if (scene.moments.length < 2) document.body.classList.add("single");
   resize();
   return refresh().then(() => { document.body.dataset.ready = "true"; });
