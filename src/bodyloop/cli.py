@@ -66,12 +66,18 @@ class Fit(_Photos):
     detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
     """Keypoint detector."""
     starts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="START ...")] = ("lifter", "mean")
-    """Where fits start from: lifter, mean, or a file of bodies that bodyloop, SPIN, EFT, NeuralAnnot, 4D-Humans,
-    CameraHMR or GVHMR found (docs/formats.md). The best of each person wins."""
+    """Where fits start from: lifter, mean, candidates:5 (that many of the pool, each fitted), or a file of bodies that
+    bodyloop, SPIN, EFT, NeuralAnnot, 4D-Humans, CameraHMR or GVHMR found (docs/formats.md). The best of each person
+    wins."""
+    choose: Literal["energy", "cen"] = "energy"
+    """Which fit of candidates is a person's: the one of lowest energy, or the one that a network finds nearest to the
+    photo. The others are kept in body.npz, for bodyloop view."""
     start_annotations: Annotated[Path | None, _File] = None
     """What goes with such a file: SPIN's .npz of the same rows, COCO's annotations for NeuralAnnot's labels."""
     prior: Literal["gmm", "flow"] = "gmm"
     """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
+    hypotheses: bool = False
+    """Write what every start led to as well, to be seen side by side with bodyloop view."""
 
     def run(self) -> int:
         """Do it."""
@@ -106,6 +112,34 @@ class Infer(_Photos):
         from bodyloop.terminal import run_inference
 
         return run_inference(InferJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class View:
+    """Look at results of fit and infer, or at people over time, in the browser.
+
+    Serves them to this machine alone until it is stopped, or writes one page that needs no server.
+    """
+
+    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
+    """Folder of results, or one of their .npz files."""
+    html: Annotated[Path | None, _File] = None
+    """Write this page instead: it opens anywhere, without bodyloop and without network."""
+    pictures: Annotated[Path | None, _MapFile] = None
+    """The photo, or a folder of photos, if they are no longer where they were; of tracks, of an image a frame."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl of the results instead of the built-in body."""
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
+    """Address to serve at; 0.0.0.0 shows the results to the whole network."""
+    port: Annotated[int, tyro.conf.arg(metavar="N")] = 8080
+    """Port to serve at; the next free one if it is taken."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.terminal import run_viewer
+        from bodyloop.view_jobs import ViewJob
+
+        return run_viewer(ViewJob(**vars(self)))
 
 
 @dataclass(frozen=True)
@@ -526,10 +560,11 @@ class Evaluate:
         return run_evaluation(EvaluateJob(**vars(self)))
 
 
-Command = Fit | Infer | Evaluate | Demo | Prior | Pool | Synth | Train | Export | Reproduce
+Command = Fit | Infer | View | Evaluate | Demo | Prior | Pool | Synth | Train | Export | Reproduce
 COMMANDS: dict[str, Any] = {
     "fit": Fit,
     "infer": Infer,
+    "view": View,
     "evaluate": Evaluate,
     "demo": Demo,
     "prior": Prior,

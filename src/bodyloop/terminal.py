@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bodyloop.reproduce import ReproduceJob
     from bodyloop.synth_jobs import SynthJob
     from bodyloop.train_jobs import ExportJob, TrainingJob
+    from bodyloop.view_jobs import ViewJob
 
 MOST_FILES = 5
 """Shards that are named; of more, only their number."""
@@ -178,6 +179,15 @@ def run_demo(out: Path) -> int:
         if (out / name).exists():
             print(f"  {out / name}")
     return status
+
+
+def run_viewer(job: "ViewJob") -> int:
+    """Show results until the user stops, or write a page of them."""
+    from bodyloop.view_jobs import view_results
+
+    with suppress(KeyboardInterrupt):  # the way to end it
+        view_results(job, lambda line: print(printable(line), flush=True))
+    return 0
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor
 from bodyloop.annotate.people import StartKind, alike, fit_people, one_by_one
 from bodyloop.body import Bodies, BodyModel, builtin_body
 from bodyloop.evidence import Evidence
-from bodyloop.fit import FitConfig, FitProblem, Fits, Fitter, Start, Surface
+from bodyloop.fit import FitConfig, FitProblem, Fits, Fitter, Hypotheses, Start, Surface
 from bodyloop.fit.pool import CandidatePool, default_pool
 from bodyloop.geometry import Camera
 from bodyloop.priors.gmm import default_mixture
@@ -38,10 +38,18 @@ class Alternatives:
         return len(self.ranks)
 
     def chosen(self, rank: Tensor) -> Fits:
-        """Of each person the body of one rank (N,) int64, 0 for the lowest energy."""
+        """Of each person the body of one rank (N,) int64, 0 for the lowest energy; `Fits.tried` are all of them."""
         people = len(self.ranks[0])
         every = Fits.cat(list(self.ranks))
-        return replace(every[rank.cpu() * people + torch.arange(people)], camera=self.ranks[0].camera)
+        found = every[rank.cpu() * people + torch.arange(people)]
+        return replace(found, camera=self.ranks[0].camera, tried=self.hypotheses)
+
+    @property
+    def hypotheses(self) -> Hypotheses:
+        """All bodies of all people."""
+        every, people = Fits.cat(list(self.ranks)), len(self.ranks[0])
+        person = torch.arange(people, device=every.energy.device).repeat(len(self.ranks))
+        return Hypotheses(every.bodies, person, every.energy, every.start)
 
     @property
     def best(self) -> Fits:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,10 +12,11 @@ from torch import Tensor
 from bodyloop.annotate.estimates import MARGIN, crop_people, run_network
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.augment import Change
+from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera, CropTransform, square_boxes
 from bodyloop.nets.candidates import draw_candidate, draw_pncc
-from bodyloop.nets.cen import Cen
+from bodyloop.nets.cen import Cen, load_cen
 from bodyloop.nets.mrt import Mrt
 
 
@@ -81,3 +84,16 @@ def picture_distances(
 def _single(camera: Camera) -> Camera:
     """In single precision."""
     return Camera(camera.focal.float(), camera.center.float(), camera.size)
+
+
+@lru_cache(maxsize=1)
+def default_cen() -> Cen:
+    """The consistency network that ships.
+
+    Raises:
+        InputError: if none does.
+    """
+    path = Path(__file__).parents[1] / "nets" / "weights" / "cen-small.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path}: no consistency network ships with this version; choose by energy")
+    return load_cen(path)

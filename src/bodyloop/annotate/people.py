@@ -186,4 +186,4 @@ def _in_the_flow(
     noise = fits.noise if config.rounds else None
     start = Start("", fits.bodies, oriented=True)
     found = fitter(fits.evidence, fits.camera, [start], anchor, noise, surfaces)
-    return replace(found, start=fits.start)
+    return replace(found, start=fits.start, tried=fits.tried)

@@ -9,6 +9,7 @@ from torch import Tensor
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.evidence import Evidence
 from bodyloop.fit.energy import energy_terms, total_energy
+from bodyloop.fit.hypotheses import Hypotheses
 from bodyloop.fit.noise import earned_weight, estimated_noise
 from bodyloop.fit.problem import CROP, MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import MIN_DEPTH, Stage
@@ -41,6 +42,7 @@ class FitConfig:
         high_pose: nor one whose pose has a higher energy under the prior, in nats (of the poses that the
             shipped mixture was trained on, 0.1 % have more than 96).
         high_beta: nor one with a shape coefficient beyond this many standard deviations (SPIN 3.5: 3).
+        keep_tried: whether `Fits.tried` tells what every start led to.
     """
 
     weights: EnergyWeights = TUNED
@@ -57,6 +59,7 @@ class FitConfig:
     high_error: float = 0.06
     high_pose: float = 100.0
     high_beta: float = 3.0
+    keep_tried: bool = False
 
     def stages(self, oriented: bool, weights: EnergyWeights | None = None) -> tuple[Stage, ...]:
         """The schedule, with `weights` or others; a start that knows its orientation skips the first stage."""
@@ -98,6 +101,7 @@ class Fits:
             them; NaN if nobody gave or estimated it.
         start: N names of the starts that won.
         doubts: N tuples of reasons not to trust the person; empty = trusted.
+        tried: what every start led to, before the best was chosen and fitted on; None unless it was asked for.
     """
 
     bodies: Bodies
@@ -111,6 +115,7 @@ class Fits:
     noise: Tensor
     start: tuple[str, ...]
     doubts: tuple[tuple[str, ...], ...]
+    tried: Hypotheses | None = None
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -126,6 +131,8 @@ class Fits:
             raise ValueError("Fits.cat needs at least one")
         first = several[0]
         names = list(dict.fromkeys(name for fits in several for name in fits.terms))
+        firsts = [sum(map(len, several[:i])) for i in range(len(several))]
+        tried = [f.tried.of_later(n) for f, n in zip(several, firsts, strict=True) if f.tried is not None]
         cameras = [fits.camera.expand(len(fits)) for fits in several]
         evidence = [fits.evidence for fits in several]
 
@@ -157,6 +164,7 @@ class Fits:
             joined(lambda f: f.noise),
             tuple(name for f in several for name in f.start),
             tuple(doubts for f in several for doubts in f.doubts),
+            Hypotheses.cat(tried) if tried else None,
         )
 
     def to(self, device: torch.device | str) -> "Fits":
@@ -170,6 +178,7 @@ class Fits:
             error_box=self.error_box.to(device),
             seen=self.seen.to(device),
             noise=self.noise.to(device),
+            tried=None if self.tried is None else self.tried.to(device),
         )
 
     def __getitem__(self, index: Tensor) -> "Fits":
@@ -188,6 +197,7 @@ class Fits:
             noise=self.noise[index],
             start=tuple(self.start[i] for i in numbers),
             doubts=tuple(self.doubts[i] for i in numbers),
+            tried=None if self.tried is None else self.tried.of_people(numbers),
         )
 
     def where(self, mask: Tensor, other: "Fits") -> "Fits":
@@ -210,6 +220,7 @@ class _Found:
     bodies: Bodies
     pose: Tensor
     start: tuple[str, ...]
+    tried: Hypotheses | None = None
 
 
 @dataclass(frozen=True)
@@ -272,7 +283,7 @@ class Fitter:
                 weights = self.config.matched
             believed = self._believed(problem, camera, noise, surfaces, found.bodies)
             better = self._best(believed, [Start("", found.bodies, oriented=True)], weights)
-            found = replace(better, start=found.start)
+            found = replace(better, start=found.start, tried=found.tried)
         return self._judged(problem, believed, evidence, camera, found, weights, noise)
 
     def scored(
@@ -369,9 +380,14 @@ class Fitter:
         ]
         energy = torch.cat([s.energy for s in solutions]).reshape(len(starts), n)
         best = energy.nan_to_num(torch.inf, posinf=torch.inf).argmin(0)
-        bodies = Bodies.cat([s.bodies for s in solutions])[best * n + people]
+        bodies = Bodies.cat([s.bodies for s in solutions])
         pose = torch.cat([s.pose for s in solutions])[best * n + people]
-        return _Found(bodies, pose, tuple(starts[i].name for i in best.tolist()))
+        tried = None
+        if self.config.keep_tried:
+            names = tuple(start.name for start in starts for _ in range(n))
+            tried = Hypotheses(bodies, people.repeat(len(starts)), energy.flatten(), names)
+        chosen = tuple(starts[i].name for i in best.tolist())
+        return _Found(bodies[best * n + people], pose, chosen, tried)
 
     def _off(
         self, problem: FitProblem, evidence: Evidence, camera: Camera, bodies: Bodies
@@ -423,6 +439,7 @@ class Fitter:
             noise=torch.full_like(error, torch.nan) if noise is None else noise,
             start=found.start,
             doubts=doubts,
+            tried=found.tried,
         )
 
     def _doubts(

@@ -12,7 +12,7 @@ from bodyloop.annotate.people import PriorKind, StartKind
 from bodyloop.annotate.start_names import StartChoice
 from bodyloop.body import BodyModel
 from bodyloop.evidence import Evidence
-from bodyloop.fit import Fits, Surface
+from bodyloop.fit import FitConfig, Fits, Surface
 from bodyloop.geometry import Camera
 from bodyloop.start_files.file import StartFile
 
@@ -30,6 +30,7 @@ def fit_from_file(
     prior: PriorKind = "gmm",
     surfaces: Sequence[Surface] | None = None,
     notes: list[str] | None = None,
+    config: FitConfig | None = None,
 ) -> Fits:
     """Fits of a photo's people from a file's bodies, near whose pose they stay, and from the chosen other starts.
 
@@ -44,6 +45,7 @@ def fit_from_file(
         choice: of the starts.
         prior, surfaces: as of `fit_people`.
         notes: gets a line if the file does not know everybody.
+        config: as of `fit_people`.
 
     Raises:
         InputError: as of `StartFile.for_people`.
@@ -58,9 +60,7 @@ def fit_from_file(
         if some.any():
             estimate = found.bodies[some.to(found.bodies.betas.device)] if kinds is with_file else None
             own = None if surfaces is None else [surfaces[i] for i in _numbers(some)]
-            fits = fit_people(
-                evidence[some], camera, body, starts=kinds, prior=prior, surfaces=own, estimate=estimate
-            )
+            fits = fit_people(evidence[some], camera, body, config, kinds, prior, own, estimate)
             parts.append(fits)
     order = torch.tensor([*_numbers(found.known), *_numbers(~found.known)], dtype=torch.int64).argsort()
     fits = replace(Fits.cat(parts)[order], camera=camera, evidence=evidence)
