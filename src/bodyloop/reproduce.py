@@ -32,6 +32,12 @@ NetworkTable = Literal[
     "spin-unpaired",
     "zanfir-table2",
     "zanfir-fig4",
+    "moon-table2",
+    "moon-table6",
+    "moon-table7",
+    "moon-table8",
+    "moon-table9",
+    "moon-table10",
 ]
 TableName = Literal["zanfir-table1", "dense-fits"] | NetworkTable
 Tell = Callable[[str], None]

@@ -14,15 +14,17 @@ from bodyloop.nets.backbones import load_backbone
 from bodyloop.nets.estimator import Estimator
 from bodyloop.nets.hmr import Hmr, HmrConfig
 from bodyloop.nets.multistage import Multistage, MultistageConfig
+from bodyloop.nets.pose2pose import Pose2Pose, Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranch, TwoBranchConfig
 from bodyloop.network_files import read_network, save_network
 
-Config = HmrConfig | TwoBranchConfig | MultistageConfig
+Config = HmrConfig | TwoBranchConfig | MultistageConfig | Pose2PoseConfig
 
 NETWORKS: dict[str, tuple[type[Config], Callable[[Any], Estimator]]] = {
     "hmr": (HmrConfig, Hmr),
     "two_branch": (TwoBranchConfig, TwoBranch),
     "multistage": (MultistageConfig, Multistage),
+    "pose2pose": (Pose2PoseConfig, Pose2Pose),
 }
 """Name of each network: its configuration and its class."""
 

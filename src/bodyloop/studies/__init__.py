@@ -1,6 +1,6 @@
 """The papers' tables of trained networks: which networks, on whom they are judged, and what was claimed."""
 
-from bodyloop.studies import rong, spin, zanfir
+from bodyloop.studies import moon, rong, spin, zanfir
 from bodyloop.studies.study import Study
 
 STUDIES: dict[str, Study] = {
@@ -15,6 +15,12 @@ STUDIES: dict[str, Study] = {
     "spin-unpaired": spin.UNPAIRED,
     "zanfir-table2": zanfir.TABLE_2,
     "zanfir-fig4": zanfir.FIGURE_4,
+    "moon-table2": moon.TABLE_2,
+    "moon-table6": moon.TABLE_6,
+    "moon-table7": moon.TABLE_7,
+    "moon-table8": moon.TABLE_8,
+    "moon-table9": moon.TABLE_9,
+    "moon-table10": moon.TABLE_10,
 }
 """Every study, by the name that the command line takes."""
 

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from bodyloop.evaluate.claims import Claim
 from bodyloop.evaluate.tables import Curve, Figures, Row, Table
@@ -53,6 +53,7 @@ class Study:
         claims: the paper's findings, judged on our figures; date and command are filled in by who asks.
         notes: what one should know to read it.
         curves: plots of some rows.
+        axes: whether errors along each axis are shown too.
     """
 
     title: str
@@ -60,6 +61,7 @@ class Study:
     claims: Callable[[Values, Callable[..., Claim]], list[Claim]]
     notes: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
+    axes: bool = False
 
 
 def measure_study(study: Study, asked: Asked, shop: Workshop, tell: Tell) -> tuple[Table, list[Claim]]:
@@ -72,6 +74,9 @@ def measure_study(study: Study, asked: Asked, shop: Workshop, tell: Tell) -> tup
     found = measure_cells(cells.values(), shop, tell)
     each = {row.name: [found[cells[row.name, seed]] for seed in asked.seeds] for row in study.rows}
     values = {name: _mean(figures) for name, figures in each.items()}
+    if not study.axes:
+        hidden = dict.fromkeys(("pa_x_mm", "pa_y_mm", "pa_z_mm"))
+        values = {name: replace(figures, **hidden) for name, figures in values.items()}
     rows = tuple(Row(row.name, row.paper, values[row.name]) for row in study.rows)
     first = next(iter(cells.values()))
     poses = "motion capture" if asked.mocap else "the flow prior that ships"
