@@ -7,6 +7,7 @@ from bodyloop.nets.build import Config
 from bodyloop.nets.estimator import Crops
 from bodyloop.nets.hmr import HmrConfig
 from bodyloop.nets.multistage import MultistageConfig
+from bodyloop.nets.pose2pose import Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
 
 SIDE = 64
@@ -22,6 +23,8 @@ TINY: dict[str, Config] = {
     "ambient stages": MultistageConfig(
         "resnet18", 8, SIDE, "coco17", "lsp", 16, 3, 1, 1, 2, "ambient", "flow-aa"
     ),
+    "joints": Pose2PoseConfig("resnet18", 8, SIDE, channels=16, depth=4, levels=3),
+    "joints and code": Pose2PoseConfig("resnet50", 8, SIDE, channels=16, depth=4, levels=2, pose="latent"),
 }
 
 

@@ -56,6 +56,9 @@ TITLES: dict[str, str] = {
 }
 """Column titles of `Figures`, in order."""
 
+AXES = ("pa_x_mm", "pa_y_mm", "pa_z_mm")
+"""Measures of `Figures` that are one axis' each."""
+
 NOT_YET = "not available yet"
 """What is shown for a row that we cannot measure yet."""
 
