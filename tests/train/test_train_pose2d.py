@@ -1,6 +1,7 @@
 """2D pose networks: learn, go on after a kill, and say what cannot be."""
 
 import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,13 +39,17 @@ def test_recipes_survive_json(scale: str):
 
 def test_a_few_people_are_learnt(crops: Path, tmp_path: Path):
     still = [f"augment.{n}=0" for n in ("flip_chance", "rotation_chance", "scale_sd", "occlusion_chance")]
-    changes = ("steps=60", "report_every=1", "optimiser.batch=8", "optimiser.rate=5e-3", *still)
+    still += ["augment.channel_gain=0", "optimiser.schedule=constant"]
+    changes = ("steps=60", "report_every=30", "optimiser.batch=8", "optimiser.rate=3e-3", *still)
     done, files = train_network(job(tmp_path / "run", crops, *changes))
     assert files == [tmp_path / "run" / LAST]
     assert isinstance(load_pose2d(files[0]), Pose2d)
     lines = list(csv.DictReader((tmp_path / "run" / LOG).read_text().splitlines()))
     losses = [float(line["loss"]) for line in lines]
-    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+    nothing = (
+        math.pi * 1.0**2 / 16**2
+    )  # what empty heatmaps of 16 x 16 cells cost beside Gaussians of one cell
+    assert losses[-1] < 0.5 * nothing
     assert done.errors["keypoint_px"] == pytest.approx(float(lines[-1]["keypoint_px"]), rel=1e-4)
 
 

@@ -116,8 +116,10 @@ class Pose2Pose(Estimator):
         self.pose = nn.Linear(points * (config.channels + 3), len(start))
         self.shape, self.camera = nn.Linear(wide, 10), nn.Linear(wide, 3)
         starts = (start, torch.zeros(10), torch.tensor([MEAN_SCALE, 0.0, 0.0]))
-        for layer, bias in zip((self.pose, self.shape, self.camera), starts, strict=True):
-            nn.init.xavier_uniform_(layer.weight, gain=0.01)
+        # The whole picture's features are not normalised: those of random deep backbones are large.
+        gains = (0.01, 0.001, 0.001)
+        for layer, bias, gain in zip((self.pose, self.shape, self.camera), starts, gains, strict=True):
+            nn.init.xavier_uniform_(layer.weight, gain)
             with torch.no_grad():
                 layer.bias.copy_(bias)
 

@@ -153,7 +153,7 @@ _SUFFIXES = (("", "", ""), (SECOND, "-second-wild", " On the second wild."))
 
 _FIT, _FLOW_FIT, _SPIN = "fits from the mean pose", "our fits, flow prior", "SPIN"
 _WITHOUT_1, _WITHOUT_2, _WITHOUT_3 = (f"f without the {nth} recipe" for nth in ("first", "second", "third"))
-_ALL, _VPOSER_ALONE, _FLOW = "f, all recipes", "f, VPoser without L2", "f, flow code and L2"
+_ALL, _VPOSER_ALONE, _FLOW = "f, all recipes", "f, VPoser without L2", "f, flow code with L2"
 
 _ROWS_2 = (
     *_rows(_FIT, _g(_fits("mean")), (64.76, 87.42)),
@@ -246,7 +246,7 @@ TABLE_6 = Study("Moon et al. 2023, table 6", _ROWS_6, _claims_6, (_SETS,), measu
 _RECIPES_7: dict[str, tuple[Recipes, tuple[tuple[float, float], ...]]] = {
     "bridge with 3D": (NO_BRIDGE, ((50.82, 75.63), (47.13, 74.43), (48.33, 74.84))),
     "2D pose network": (NO_2D, ((48.84, 75.72), (46.99, 74.58), (48.13, 74.73))),
-    "VPoser and L2": (NO_CODE, ((48.31, 75.70), (46.21, 74.40), (48.13, 75.72))),
+    "VPoser with L2": (NO_CODE, ((48.31, 75.70), (46.21, 74.40), (48.13, 75.72))),
 }
 
 
