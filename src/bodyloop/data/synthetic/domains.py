@@ -147,7 +147,7 @@ WILD_2 = replace(
     noise=0.03,
     artefacts=0.1,
 )
-"""Like MuPoTS: another wild, to test on: other textures behind people, who are in company, farther away and lower."""
+"""Like MuPoTS: another wild, to test on: other places behind people, who are in company and seen from higher up."""
 
 DOMAINS: dict[DomainName, Domain] = {domain.name: domain for domain in (STUDIO, WILD, BRIDGE, WILD_2)}
 """Every domain, by name."""
