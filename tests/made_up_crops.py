@@ -9,6 +9,7 @@ from bodyloop.nets.estimator import Candidate, Crops
 from bodyloop.nets.hmr import HmrConfig
 from bodyloop.nets.mrt import MrtConfig
 from bodyloop.nets.multistage import MultistageConfig
+from bodyloop.nets.pose2pose import Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
 
 SIDE = 64
@@ -28,6 +29,8 @@ TINY: dict[str, Config] = {
     "strided, from candidates": MrtConfig(
         "resnet18", 8, SIDE, 24, 2, 1, 1, 32, 0.0, 2, "place", 3.0, "candidate"
     ),
+    "joints": Pose2PoseConfig("resnet18", 8, SIDE, channels=16, depth=4, levels=3),
+    "joints and code": Pose2PoseConfig("resnet50", 8, SIDE, channels=16, depth=4, levels=2, pose="latent"),
 }
 
 

@@ -304,6 +304,12 @@ class Reproduce:
             "mion-table3",
             "mion-table6",
             "mion-speed",
+            "moon-table2",
+            "moon-table6",
+            "moon-table7",
+            "moon-table8",
+            "moon-table9",
+            "moon-table10",
         ],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="TABLE"),
@@ -354,9 +360,10 @@ class Synth:
     """
 
     domain: Annotated[
-        Literal["studio", "wild", "bridge"], tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+        Literal["studio", "wild", "bridge", "wild2"], tyro.conf.arg(metavar="NAME", help_behavior_hint="")
     ]
-    """studio: few subjects, plain rooms. wild: everything varies. bridge: wild looks, few sequences."""
+    """studio: few subjects, plain rooms. wild: everything varies. bridge: wild looks, few sequences.
+    wild2: another wild, to test on."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for the shards."""
     count: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="N")] = 1000
@@ -396,7 +403,7 @@ class Train:
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """rong, rong-iuv, rong-parts, rong-image-iuv, rong-image-parts, spin, spin-static, spin-unpaired, hmr,
-    hmr-unpaired, zanfir, everything; or a recipe.json."""
+    hmr-unpaired, zanfir, everything, moon-f, moon-g, moon-g-hmr, moon-g-two-branch, pose2d; or a recipe.json."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder of this run."""
     scale: Literal["smoke", "cpu", "gpu"] = "cpu"
@@ -524,9 +531,10 @@ class Evaluate:
     split: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """Of the data set, or of synthetic people: train, validation or test (if not given)."""
     synthetic: Annotated[
-        Literal["studio", "wild", "bridge"] | None, tyro.conf.arg(metavar="DOMAIN", help_behavior_hint="")
+        Literal["studio", "wild", "bridge", "wild2"] | None,
+        tyro.conf.arg(metavar="DOMAIN", help_behavior_hint=""),
     ] = None
-    """Synthetic people: studio, wild or bridge."""
+    """Synthetic people: studio, wild, bridge or wild2."""
     mocap: Annotated[Path | None, _Folder] = None
     """Motion capture for synthetic people (cmu/bvh, cmu/npz_deepmimic). Without it, poses of the flow that ships."""
     cache: _Cache = None

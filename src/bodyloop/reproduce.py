@@ -37,6 +37,12 @@ NetworkTable = Literal[
     "mion-table3",
     "mion-table6",
     "mion-speed",
+    "moon-table2",
+    "moon-table6",
+    "moon-table7",
+    "moon-table8",
+    "moon-table9",
+    "moon-table10",
 ]
 TableName = Literal["zanfir-table1", "dense-fits"] | NetworkTable
 Tell = Callable[[str], None]

@@ -295,9 +295,7 @@ def run_training(job: "TrainingJob") -> int:
             lambda what, done, wanted: bar.update(task, completed=done, total=wanted, description=what),
         )
     if done.errors:
-        errors = ", ".join(
-            f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items()
-        )
+        errors = ", ".join(f"{name[:-3]} {value:.1f} {name[-2:]}" for name, value in done.errors.items())
         console.print(f"best after step {done.best_step:,}: {errors}")
     _print_files(files)
     return 0

@@ -13,7 +13,7 @@ from bodyloop.studies.measure import measured
 from bodyloop.studies.networks import Cell, Workshop, for_table, measure_cells, test_people
 from bodyloop.train.recipes import Recipe, rong, spin
 from bodyloop.train.regressor import Regressor
-from bodyloop.train.run import LAST
+from bodyloop.train.run_files import LAST
 
 test_people.__test__ = False  # type: ignore[attr-defined]
 PEOPLE = test_people("wild", "smoke", False, 96)

@@ -1,6 +1,7 @@
 """Tables of networks: rows, claims and curves hold together."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def test_claims_and_curves_speak_of_rows(name: str, monkeypatch: pytest.MonkeyPa
     names = [row.name for row in study.rows]
     assert len(set(names)) == len(names)
     some = Figures(100.0, 120.0, 60.0, dkd_px=5.0, part_iou=0.5, pve_t_mm=30.0, keypoint_px=4.0)
+    some = replace(some, pa_x_mm=20.0, pa_y_mm=20.0, pa_z_mm=40.0)
     monkeypatch.setattr(module, "measure_cells", lambda cells, shop, tell: dict.fromkeys(cells, some))
     table, claims = measure_study(study, Asked(seeds=(0, 1)), None, print)  # type: ignore[arg-type]
     assert [row.name for row in table.rows] == names

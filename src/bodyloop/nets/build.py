@@ -15,16 +15,18 @@ from bodyloop.nets.estimator import Estimator
 from bodyloop.nets.hmr import Hmr, HmrConfig
 from bodyloop.nets.mrt import Mrt, MrtConfig
 from bodyloop.nets.multistage import Multistage, MultistageConfig
+from bodyloop.nets.pose2pose import Pose2Pose, Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranch, TwoBranchConfig
 from bodyloop.network_files import read_network, save_network
 
-Config = HmrConfig | TwoBranchConfig | MultistageConfig | MrtConfig
+Config = HmrConfig | TwoBranchConfig | MultistageConfig | Pose2PoseConfig | MrtConfig
 
 NETWORKS: dict[str, tuple[type[Config], Callable[[Any], Estimator]]] = {
     "hmr": (HmrConfig, Hmr),
     "two_branch": (TwoBranchConfig, TwoBranch),
     "multistage": (MultistageConfig, Multistage),
     "mrt": (MrtConfig, Mrt),
+    "pose2pose": (Pose2PoseConfig, Pose2Pose),
 }
 """Name of each network: its configuration and its class."""
 

@@ -2,7 +2,7 @@
 
 from bodyloop.evaluate.claims import Claim
 from bodyloop.evaluate.tables import Table
-from bodyloop.studies import mion, rong, spin, zanfir
+from bodyloop.studies import mion, moon, rong, spin, zanfir
 from bodyloop.studies.networks import Tell, Workshop
 from bodyloop.studies.study import Asked, Study, measure_study
 
@@ -18,6 +18,12 @@ STUDIES: dict[str, Study] = {
     "spin-unpaired": spin.UNPAIRED,
     "zanfir-table2": zanfir.TABLE_2,
     "zanfir-fig4": zanfir.FIGURE_4,
+    "moon-table2": moon.TABLE_2,
+    "moon-table6": moon.TABLE_6,
+    "moon-table7": moon.TABLE_7,
+    "moon-table8": moon.TABLE_8,
+    "moon-table9": moon.TABLE_9,
+    "moon-table10": moon.TABLE_10,
 }
 """Every study, by the name that the command line takes."""
 

@@ -55,7 +55,9 @@ def reprojection_error(body: BodyModel, bodies: Bodies, batch: Batch) -> Tensor:
     mean = torch.where(seen, off * weight, 0.0).sum(1) / weight.sum(1).clamp_min(1e-6)
     behind = (seen & (places[..., 2] <= 0)).any(1)
     error = mean / extents(batch.keypoints, seen)
-    return torch.where(behind | (seen.sum(1) < FEWEST), torch.inf, error).nan_to_num(torch.inf)
+    return torch.where(behind | (seen.sum(1) < FEWEST), torch.inf, error).nan_to_num(
+        torch.inf, posinf=torch.inf
+    )
 
 
 class FitsDictionary:

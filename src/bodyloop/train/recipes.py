@@ -23,11 +23,71 @@ from bodyloop.nets.estimator import InputKind
 from bodyloop.nets.hmr import HmrConfig
 from bodyloop.nets.mrt import Encoding, MrtConfig
 from bodyloop.nets.multistage import MultistageConfig
+from bodyloop.nets.pose2d import Pose2dConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
 from bodyloop.terms import Distance
 from bodyloop.train.settings import LATER
 
 Scale = Literal["smoke", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class FileLabels:
+    """Bodies in a file of the fits dictionary's form (`bodyloop.train.fits.FitsDictionary`).
+
+    Attributes:
+        path: of the file; a row a person, in the data set's order.
+    """
+
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class FitLabels:
+    """Fits to the 2D keypoints that are labelled.
+
+    Attributes:
+        start: "lifter", poses regressed from the keypoints; "mean", the mean pose, as SMPLify's; "flow", the lifter's,
+            fitted on under the flow prior in its latent space.
+        threshold: as of `FitLoop`; worse fits do not supervise.
+    """
+
+    start: Literal["lifter", "mean", "flow"] = "lifter"
+    threshold: float = 0.05
+
+
+@dataclass(frozen=True, repr=False)
+class NetworkLabels:
+    """What a network that another recipe trains says of its own training pictures (Moon et al. 2023, section 2.1).
+
+    Attributes:
+        recipe: of the annotation network f.
+    """
+
+    recipe: "Recipe"
+
+    def __repr__(self) -> str:
+        return f"NetworkLabels({self.recipe.name})"
+
+
+@dataclass(frozen=True, repr=False)
+class LoopLabels:
+    """The best fits of a run with fits in the loop, at its end: SPIN's labels.
+
+    Attributes:
+        recipe: of the run, on the same people.
+        threshold: as of `FitLabels`.
+    """
+
+    recipe: "Recipe"
+    threshold: float = 0.05
+
+    def __repr__(self) -> str:
+        return f"LoopLabels({self.recipe.name})"
+
+
+Teacher = FileLabels | FitLabels | NetworkLabels | LoopLabels
+"""Who says what the bodies of people are whom nobody labelled in 3D; `bodyloop.train.teachers` asks them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +102,8 @@ class SyntheticData:
         skeleton: keypoint set that is labelled in 2D; every landmark there is if None.
         labels: shares of the people that keep each kind of label.
         errors: of the dense keypoints.
+        teacher: of people without 3D labels; nobody if None.
+        subjects: split whose subjects' motion capture gives the poses; that of `split` if None.
     """
 
     domain: DomainName = "wild"
@@ -54,6 +116,8 @@ class SyntheticData:
     skeleton: str | None = None
     labels: Labels = field(default_factory=Labels)
     errors: DenseErrors = NO_ERRORS
+    teacher: Teacher | None = field(default=None, metadata=LATER)
+    subjects: SplitName | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         get_domain(self.domain)
@@ -70,7 +134,7 @@ class RecordData:
     Attributes:
         path, format, images, split: as of `DatasetSpec`.
         partition: of its maps of parts: "smpl" for SURREAL's, "densepose" for DensePose's.
-        weight, skeleton, labels: as of `SyntheticData`.
+        weight, skeleton, labels, teacher: as of `SyntheticData`.
     """
 
     path: str = ""
@@ -81,6 +145,7 @@ class RecordData:
     weight: float = 1.0
     skeleton: str | None = None
     labels: Labels = field(default_factory=Labels)
+    teacher: Teacher | None = field(default=None, metadata=LATER)
 
 
 Data = SyntheticData | RecordData
@@ -101,7 +166,7 @@ class Supervision:
         shape: |betas|^2.
         scale: keeps weak-perspective scales above 0.
         adversarial: HMR's discriminators, trained along.
-        heatmaps, part_maps: of networks that put these out.
+        heatmaps, part_maps: of networks that put these out; of Pose2Pose, the places of its joints.
         every_stage: all of the network's answers are judged, not the last alone.
     """
 
@@ -239,6 +304,52 @@ class CandidateStart:
 
 
 @dataclass(frozen=True)
+class Pose2dRecipe:
+    """Everything that the training of a 2D pose network depends on.
+
+    Attributes:
+        name: of the recipe.
+        source: where its numbers come from.
+        network: which one.
+        data: what is drawn from.
+        validation: people with 2D labels, for the log.
+        steps: of the optimiser.
+        optimiser: rates as of one phase.
+        augment: how crops are changed; its resolution is made the network's.
+        spread: standard deviation of the heatmaps' Gaussians, in cells.
+        report_every: steps between lines of the log, and between states to go on from.
+        seed: of everything.
+        start: of the backbone: random weights, or a classifier's, which have to be given.
+    """
+
+    name: str
+    source: str
+    network: Pose2dConfig
+    data: tuple[Data, ...]
+    validation: Data
+    steps: int
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    spread: float = 2.0
+    report_every: int = 500
+    seed: int = 0
+    start: Literal["random", "classifier"] = "random"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.data or self.report_every < 1 or self.seed < 0 or self.spread <= 0:
+            raise InputError(
+                "a 2D pose network needs a step, a data set, a spread above 0 and steps between reports, got "
+                f"{self.steps}, {len(self.data)}, {self.spread:g}, {self.report_every} and seed {self.seed}"
+            )
+        same = replace(self.augment, resolution=self.network.resolution)
+        object.__setattr__(self, "augment", same)
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step, from 0 on."""
+        return self.optimiser.rate_at(step, self.steps)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that a training run depends on.
 
@@ -256,7 +367,9 @@ class Recipe:
         choose: the error on the validation people by which the best weights are chosen.
         validate_every, save_every, log_every: steps.
         seed: of everything.
-        start: of the backbones: random weights, or those of the small backbone that ships.
+        start: of its backbones: random weights, those of the small backbone that ships, or a classifier's, which have
+            to be given.
+        begin: network, trained by a recipe of its own, with whose backbone this one's begin instead.
         candidates: for networks that start from some.
     """
 
@@ -275,7 +388,8 @@ class Recipe:
     save_every: int = 100
     log_every: int = 20
     seed: int = 0
-    start: Literal["random", "shipped"] = "random"
+    start: Literal["random", "shipped", "classifier"] = "random"
+    begin: "Recipe | Pose2dRecipe | None" = field(default=None, metadata=LATER)
     candidates: CandidateStart | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
@@ -312,6 +426,20 @@ class Recipe:
         number = self.phase_at(step)
         before = sum(phase.steps for phase in self.phases[:number])
         return self.optimiser.rate_at(step - before, self.phases[number].steps)
+
+
+AnyRecipe = Recipe | Pose2dRecipe
+
+
+def recipes_before(recipe: AnyRecipe) -> tuple[AnyRecipe, ...]:
+    """Recipes that have to be trained before one: those of its teachers, and the one it begins with."""
+    if isinstance(recipe, Pose2dRecipe):
+        return ()
+    teachers = (data.teacher for phase in recipe.phases for data in phase.data)
+    found: list[AnyRecipe] = [t.recipe for t in teachers if isinstance(t, NetworkLabels | LoopLabels)]
+    if recipe.begin is not None:
+        found.append(recipe.begin)
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -632,6 +760,17 @@ def everything(scale: Scale = "cpu") -> Recipe:
     return _finished(recipe, scale)
 
 
+def _moon(name: str) -> Callable[[Scale], Recipe]:
+    """A recipe of Moon et al. 2023; they stand in a file of their own, which builds on this one."""
+
+    def make(scale: Scale) -> Recipe:
+        from bodyloop.train.moon import MOON
+
+        return MOON[name](scale)
+
+    return make
+
+
 RECIPES: dict[str, Callable[[Scale], Recipe]] = {
     "rong": rong,
     "rong-iuv": lambda scale: rong(scale, ("iuv",)),
@@ -648,6 +787,7 @@ RECIPES: dict[str, Callable[[Scale], Recipe]] = {
     "mrt": mrt,
     "mrt-place": lambda scale: mrt(scale, "place"),
     "everything": everything,
+    **{name: _moon(name) for name in ("moon-f", "moon-g", "moon-g-hmr", "moon-g-two-branch")},
 }
 """Every recipe, by the name that the command line takes."""
 

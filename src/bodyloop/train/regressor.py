@@ -16,6 +16,7 @@ from bodyloop.nets.candidates import draw_candidate
 from bodyloop.nets.estimator import Crops, Estimate, Estimator
 from bodyloop.nets.heatmaps import draw_gaussians
 from bodyloop.nets.multistage import Multistage, StagedEstimate
+from bodyloop.nets.pose2pose import JointEstimate, Pose2Pose
 from bodyloop.priors import load_prior
 from bodyloop.priors.adversarial import Adversarial, generator_loss
 from bodyloop.priors.prior import PosePrior
@@ -26,6 +27,8 @@ from bodyloop.terms import (
     heatmap_loss,
     joint_loss,
     keypoint_loss,
+    known_mean,
+    known_only,
     mesh_loss,
     part_loss,
     part_map_loss,
@@ -160,6 +163,8 @@ class Regressor:
                 total[name] = total.get(name, 0) + loss / len(stages)
         if isinstance(estimate, StagedEstimate):
             total |= self._maps(estimate, lesson, weights)
+        if isinstance(estimate, JointEstimate) and weights.heatmaps:
+            total["heatmaps"] = weights.heatmaps * joint_place_loss(estimate, lesson.batch)
         return total
 
     def _stage(
@@ -251,12 +256,27 @@ class Regressor:
     def _prior_loss(self, estimate: Estimate, name: str) -> Tensor:
         if name == "own" and isinstance(estimate, StagedEstimate) and isinstance(self.network, Multistage):
             return self.network.prior_energy(estimate).mean()
+        if name == "own" and isinstance(estimate, JointEstimate) and isinstance(self.network, Pose2Pose):
+            return self.network.prior_energy(estimate).mean()
         name = "flow" if name == "own" else name
         if name not in self._priors:
             self._priors[name] = load_prior(name).to(self.body.v_template)
             if isinstance(prior := self._priors[name], nn.Module):
                 prior.eval().requires_grad_(False)
         return prior_loss(self._priors[name], estimate.rotations)
+
+
+def joint_place_loss(estimate: JointEstimate, batch: Batch) -> Tensor:
+    """L1 of the joints that Pose2Pose reads rotations off at: in the crop, where they are labelled and inside, and
+    metres behind the middle of the hips, where 3D joints are known."""
+    rows = [UNION45.index(name) for name in estimate.skeleton.keypoints]
+    wanted = crop_coordinates(batch.keypoints[:, rows], batch.image.shape[-1])
+    inside = (batch.confidence[:, rows] > 0) & (wanted.abs() < 1).all(-1)
+    flat = known_mean((estimate.places[..., :2] - known_only(wanted, inside)).abs().sum(-1), inside)
+    hips = [UNION45.index(name) for name in ROOTS]
+    behind = batch.joints[:, rows, 2] - batch.joints[:, hips, 2].mean(1, keepdim=True)
+    known = batch.joints_known[:, rows] & batch.joints_known[:, hips].all(1, keepdim=True)
+    return flat + known_mean((estimate.places[..., 2] - known_only(behind, known)).abs(), known)
 
 
 def project(points: Tensor, camera: Camera) -> Tensor:
