@@ -75,7 +75,14 @@ def test_networks_wait_for_those_they_need(monkeypatch: pytest.MonkeyPatch, tmp_
             future.set_result(recipe.name)
             return future
 
+    class Drawn:
+        """Nobody has to be drawn here."""
+
+        def crops(self, data: object, recipe: object) -> None:
+            pass
+
     monkeypatch.setattr(networks, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(networks.Workshop, "pantry", lambda shop, tell: Drawn())
     asked = Asked("cpu")
     wanted: list[Recipe] = [row.cell(asked, 0).recipe for name in TABLES for row in STUDIES[name].rows]
     shop = networks.Workshop(tmp_path / "n", tmp_path / "c", workers=2)
