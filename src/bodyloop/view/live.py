@@ -166,6 +166,7 @@ class LiveView:
         )
         for handle in toggles:
             handle.on_update(lambda _: self._refresh())
+        self._show_others.on_update(lambda _: self._look_all())
         self._show_parts.on_update(lambda _: self._refresh(anew=True))
         reset.on_click(lambda event: self._look(event.client))
         shot.on_click(lambda event: self._send_screenshot(event.client))
@@ -183,8 +184,7 @@ class LiveView:
             self._where.content = self._text()
             self._refresh()
             if changed and not self.scene.video:  # another photo, another camera
-                for client in self._server.get_clients().values():
-                    self._look(client)
+                self._look_all()
 
     def _text(self) -> str:
         """Name of the moment and a line for everybody there, as markdown that shows text as it is."""
@@ -334,11 +334,16 @@ class LiveView:
 
     # Those who look
 
+    def _look_all(self) -> None:
+        for client in self._server.get_clients().values():
+            self._look(client)
+
     def _look(self, client: "ClientHandle | None") -> None:
         """Put a viewer where the camera was, with the whole picture in sight."""
         if client is None:  # gone meanwhile
             return
-        view, lens = self.scene.viewpoint(self.moment), client.camera
+        view = self.scene.viewpoint(self.moment, others=bool(self._show_others.value))
+        lens = client.camera
         with client.atomic():
             lens.up_direction = view.up
             lens.position = view.eye
