@@ -126,7 +126,8 @@ class View:
     html: Annotated[Path | None, _File] = None
     """Write this page instead: it opens anywhere, without bodyloop and without network."""
     pictures: Annotated[Path | None, _MapFile] = None
-    """The photo, or a folder of photos, if they are no longer where they were; of tracks, of an image a frame."""
+    """The photo, or a folder of photos, if they are no longer where they were. Of tracks: the video, or a folder with
+    an image a frame."""
     body: Annotated[Path | None, _File] = None
     """SMPL .npz or .pkl of the results instead of the built-in body."""
     host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"

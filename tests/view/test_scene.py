@@ -88,6 +88,20 @@ def test_the_cameras_view_holds_the_picture_and_turns_about_the_people(ball):
     assert view.up.tolist() == [0, -1, 0]
 
 
+def test_hypotheses_side_by_side_are_all_in_sight(ball):
+    scene = ball_scene(ball)
+    empty = Scene("", ball, (Moment("", 0.0, None),), (), axes="world")
+    for moment in (1, 2):
+        wide = scene.viewpoint(moment, others=True)
+        row = [ball.vertices(scene.figures[i].bodies)[at].numpy() + step
+               for (i, at), step in zip(scene.cast[moment], scene.shifts(moment), strict=True)]  # fmt: skip
+        assert (wide.eye == 0).all()
+        for places in row:
+            seen = Viewpoint(wide.eye, wide.target, wide.up, places)
+            assert field_of_view(seen, 1.3) < field_of_view(wide, 1.3)
+    assert empty.viewpoint(0, others=True).corners.shape == (8, 3)
+
+
 @pytest.mark.parametrize("aspect", [0.5, 1.0, 2.5])
 def test_the_field_of_view_is_the_least_that_holds_all_corners(aspect):
     z = 2.0

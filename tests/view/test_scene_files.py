@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from made_up_scene import LENS, disc_picture, one_dot, standing
+from test_video_frames import write_video
 
 from bodyloop.errors import InputError
 from bodyloop.fit import Hypotheses
@@ -198,10 +199,19 @@ def test_frames_behind_people_over_time(ball, tmp_path: Path):
     scene = read_scene(tmp_path / "tracks.npz", ball, frames)
     for moment, place in zip(scene.moments, PLACES, strict=True):
         np.testing.assert_array_equal(moment.picture(), disc_picture(place))
-    with pytest.raises(InputError, match="folder with an image for each frame"):
-        read_scene(tmp_path / "tracks.npz", ball, frames / "frame_0.png")
     save_picture(frames / "frame_0.png", np.zeros((50, 50, 3), np.uint8))
     scene = read_scene(tmp_path / "tracks.npz", ball, frames)
+    assert scene.moments[0].picture is None
+    assert any("not shown" in note for note in scene.notes)
+
+
+def test_a_video_behind_people_over_time(ball, tmp_path: Path):
+    save_tracks(tmp_path / "tracks.npz", [track("anna", [0.2, 0.5, 0.3 + 0.6], PLACES[0])])
+    write_video(tmp_path / "video.mp4", 20, LENS.size)
+    scene = read_scene(tmp_path / "tracks.npz", ball, tmp_path / "video.mp4")
+    assert [round(moment.picture().mean() / 10) for moment in scene.moments] == [2, 5, 9]
+    write_video(tmp_path / "other.mp4", 3, (64, 64))
+    scene = read_scene(tmp_path / "tracks.npz", ball, tmp_path / "other.mp4")
     assert scene.moments[0].picture is None
     assert any("not shown" in note for note in scene.notes)
 

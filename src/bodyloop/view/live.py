@@ -109,7 +109,7 @@ class LiveView:
         self._server.scene.set_up_direction("+y" if scene.axes == "world" else "-y")
         self.url = f"http://{host}:{self._server.get_port()}"
         self._build_panel()
-        self._server.on_client_connect(self._greet)
+        self._server.on_client_connect(self._look)
         self.go(0)
         self._player = threading.Thread(target=self._play, daemon=True)
         self._player.start()
@@ -139,7 +139,7 @@ class LiveView:
         gui, scene = self._server.gui, self.scene
         many = len(scene.moments) > 1
         self._where = gui.add_markdown("")
-        self._seek = gui.add_slider("moment", 0, max(1, len(scene.moments) - 1), 1, 0, visible=many)
+        self._seek: Any = gui.add_slider("moment", 0, max(1, len(scene.moments) - 1), 1, 0, visible=many)
         self._playing = gui.add_checkbox("play", False, visible=many)
         people = list(dict.fromkeys(figure.person for figure in scene.figures))
         with gui.add_folder("people", visible=bool(people)):
@@ -157,7 +157,7 @@ class LiveView:
         if scene.notes:
             gui.add_markdown("\n".join(f"- {note}" for note in scene.notes))
         self._seek.on_update(lambda _: self.go(int(self._seek.value)))
-        toggles = (
+        toggles: tuple[Any, ...] = (
             self._show_picture,
             self._show_dots,
             self._show_others,
@@ -166,9 +166,10 @@ class LiveView:
         )
         for handle in toggles:
             handle.on_update(lambda _: self._refresh())
+        self._show_others.on_update(lambda _: self._look_all())
         self._show_parts.on_update(lambda _: self._refresh(anew=True))
-        reset.on_click(lambda event: event.client and self._look(event.client))
-        shot.on_click(lambda event: event.client and self._send_screenshot(event.client))
+        reset.on_click(lambda event: self._look(event.client))
+        shot.on_click(lambda event: self._send_screenshot(event.client))
 
     def go(self, moment: int) -> None:
         """Show another moment."""
@@ -183,8 +184,7 @@ class LiveView:
             self._where.content = self._text()
             self._refresh()
             if changed and not self.scene.video:  # another photo, another camera
-                for client in self._server.get_clients().values():
-                    self._look(client)
+                self._look_all()
 
     def _text(self) -> str:
         """Name of the moment and a line for everybody there, as markdown that shows text as it is."""
@@ -244,7 +244,7 @@ class LiveView:
                 continue
             vertices = body.vertices(figure.bodies[row : row + 1].to(body.v_template))[0].cpu().numpy()
             for number, piece in enumerate(_pieces(body, bool(self._show_parts.value))):
-                color = tuple(round(255 * c) for c in piece.color or figure.color)
+                red, green, blue = (round(255 * c) for c in piece.color or figure.color)
                 key = (index, number)
                 drawn.add(key)
                 if key not in self._bodies:
@@ -252,7 +252,7 @@ class LiveView:
                         f"/bodies/{index}/{number}",
                         vertices[piece.vertices],
                         piece.faces,
-                        color=color,
+                        color=(red, green, blue),
                         cast_shadow=False,
                         receive_shadow=False,
                     )
@@ -334,19 +334,25 @@ class LiveView:
 
     # Those who look
 
-    def _greet(self, client: "ClientHandle") -> None:
-        self._look(client)
+    def _look_all(self) -> None:
+        for client in self._server.get_clients().values():
+            self._look(client)
 
-    def _look(self, client: "ClientHandle") -> None:
+    def _look(self, client: "ClientHandle | None") -> None:
         """Put a viewer where the camera was, with the whole picture in sight."""
-        view, lens = self.scene.viewpoint(self.moment), client.camera
+        if client is None:  # gone meanwhile
+            return
+        view = self.scene.viewpoint(self.moment, others=bool(self._show_others.value))
+        lens = client.camera
         with client.atomic():
             lens.up_direction = view.up
             lens.position = view.eye
             lens.look_at = view.target
             lens.fov = min(field_of_view(view, max(lens.aspect, 0.1)), math.radians(150))
 
-    def _send_screenshot(self, client: "ClientHandle") -> None:
+    def _send_screenshot(self, client: "ClientHandle | None") -> None:
+        if client is None:
+            return
         lens = client.camera
         pixels = client.get_render(lens.image_height, lens.image_width, timeout=RENDER_SECONDS)
         file = io.BytesIO()

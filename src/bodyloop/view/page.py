@@ -23,7 +23,7 @@ from bodyloop.body import Bodies, BodyModel, vertex_parts
 from bodyloop.body.parts import partition
 from bodyloop.view.actors import of_one_shape
 from bodyloop.view.packing import Pack
-from bodyloop.view.scene import Figure, Scene, part_colors
+from bodyloop.view.scene import Figure, Scene, Viewpoint, part_colors
 from bodyloop.writing import write_atomic
 
 PARTS = "densepose"
@@ -140,7 +140,8 @@ def _skin(body: BodyModel, pack: Pack) -> dict[str, Any]:
 
 
 def _moment(scene: Scene, index: int, pack: Pack) -> dict[str, Any]:
-    moment, view, corners = scene.moments[index], scene.viewpoint(index), scene.backdrop(index)
+    moment, corners = scene.moments[index], scene.backdrop(index)
+    several = any(not scene.figures[number].chosen for number, _ in scene.cast[index])
     side = FRAME_SIDE if scene.video else PHOTO_SIDE
     picture = None if moment.picture is None or corners is None else _data_url(moment.picture(), side)
     return {
@@ -148,7 +149,8 @@ def _moment(scene: Scene, index: int, pack: Pack) -> dict[str, Any]:
         "seconds": round(moment.seconds, 4),
         "picture": picture,
         "corners": None if corners is None else _rounded(corners, 5),
-        "view": {name: _rounded(getattr(view, name), 5) for name in ("eye", "target", "corners")},
+        "view": _view(scene.viewpoint(index)),
+        "wideView": _view(scene.viewpoint(index, others=True)) if several else None,
         "dots": [
             {
                 "person": dots.person,
@@ -159,6 +161,10 @@ def _moment(scene: Scene, index: int, pack: Pack) -> dict[str, Any]:
             for dots in scene.dots(index)
         ],
     }
+
+
+def _view(view: Viewpoint) -> dict[str, Any]:
+    return {name: _rounded(getattr(view, name), 5) for name in ("eye", "target", "corners")}
 
 
 def _figure(scene: Scene, index: int, body: BodyModel, pack: Pack) -> dict[str, Any]:

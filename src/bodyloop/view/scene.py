@@ -237,21 +237,33 @@ class Scene:
                 right += GAP + high - low
         return steps
 
-    def viewpoint(self, moment: int) -> Viewpoint:
+    def viewpoint(self, moment: int, others: bool = False) -> Viewpoint:
         """The camera's own view with the whole picture in sight; without a camera, a view of everybody from the front.
 
         The camera's view turns about a place at the people's depth, on the ray through the picture's middle.
+
+        Args:
+            moment: its number.
+            others: whether hypotheses that stand side by side should be in sight as well.
         """
         up = np.array([0.0, 1.0 if self.axes == "world" else -1.0, 0.0])
         places, corners = self._places(moment).astype(np.float64), self.backdrop(moment)
+        row = np.zeros((0, 3))
+        if others:
+            cast = zip(self.cast[moment], self.shifts(moment), strict=True)
+            row = np.concatenate([row, *(self.joints[index][at] + step for (index, at), step in cast)])
         if corners is not None:
             middle = corners.mean(0)
             depth = float(places[:, 2].mean()) if len(places) else middle[2]
             share = depth / middle[2] if depth > 0 else 1.0
-            return Viewpoint(np.zeros(3), middle * share, up, corners)
+            if not len(row) or row[:, 2].min() <= 0:
+                return Viewpoint(np.zeros(3), middle * share, up, corners)
+            corners = np.concatenate([corners, _box_corners(*_bounds(row))])
+            rays = corners / np.maximum(corners[:, 2:], depth / 2)
+            return Viewpoint(np.zeros(3), depth * (rays.min(0) + rays.max(0)) / 2, up, corners)
         if self.video:
             places = np.concatenate([np.zeros((0, 3)), *(joints.reshape(-1, 3) for joints in self.joints)])
-        low, high = _bounds(places)
+        low, high = _bounds(np.concatenate([places, row]))
         middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
         eye = middle + np.array([0.0, 0.0, up[1] * 3 * radius])
         return Viewpoint(eye, middle, up, _box_corners(low, high))
@@ -296,7 +308,7 @@ def part_colors(parts: Sequence[str]) -> list[tuple[float, float, float]]:
         mine = [other for other in parts if sides[other] == sides[name]]
         first, last = hues[sides[name]]
         share = mine.index(name) / max(1, len(mine) - 1)
-        saturation, value = (0.12, 0.95 - 0.2 * share) if sides[name] == "middle" else (0.6, 0.92)
+        saturation, value = (0.12, 0.95 - 0.12 * share) if sides[name] == "middle" else (0.6, 0.92)
         colors.append(_hsv(first + (last - first) * share, saturation, value))
     return colors
 

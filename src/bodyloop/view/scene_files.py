@@ -18,6 +18,7 @@ from bodyloop.track import FORMAT, Track, load_tracks
 from bodyloop.view.export import SavedBodies, load_npz
 from bodyloop.view.overlay import single_camera
 from bodyloop.view.scene import Figure, Moment, Scene
+from bodyloop.view.video_frames import VideoFrames
 
 Pixels = Callable[[], np.ndarray]
 
@@ -31,7 +32,8 @@ def read_scene(path: Path, body: BodyModel, pictures: Path | None = None) -> Sce
     Args:
         path: body.npz, tracks, or a folder of them.
         body: whose bodies they should be.
-        pictures: the photo, or a folder to look for photos in by name; of tracks, a folder with an image a frame.
+        pictures: the photo, or a folder to look for photos in by name; of tracks, the video, or a folder with an image
+            a frame.
 
     Raises:
         InputError: nothing there that can be shown, a damaged file named outright, bodies of another model, or frames
@@ -105,7 +107,8 @@ def _finite(bodies: Bodies) -> Tensor:
 def _photos_scene(
     path: Path, results: dict[Path, SavedBodies], body: BodyModel, pictures: Path | None, notes: list[str]
 ) -> Scene:
-    moments, figures = [], []
+    moments: list[Moment] = []
+    figures: list[Figure] = []
     for file, saved in results.items():
         _check_body(file, saved.body_name, body)
         try:
@@ -249,7 +252,7 @@ def _tracks_scene(
                 cameras[place] = Camera(lens.focal[row], lens.center[row], lens.size)
         captions = [track.name if seen else f"{track.name} (not seen)" for seen in track.observed.tolist()]
         figures.append(Figure(track.name, number, tuple(places), track.bodies, tuple(captions)))
-    images = _frames(pictures, cameras, notes)
+    images = _frames(pictures, cameras, times.tolist(), notes)
     moments = [
         Moment(f"{seconds:.2f} s", seconds - float(times[0]), cameras[i], images[i])
         for i, seconds in enumerate(times.tolist())
@@ -259,23 +262,28 @@ def _tracks_scene(
 
 
 def _frames(
-    pictures: Path | None, cameras: Sequence[Camera | None], notes: list[str]
+    pictures: Path | None, cameras: Sequence[Camera | None], times: Sequence[float], notes: list[str]
 ) -> Sequence[Pixels | None]:
-    """An image for each frame, in the order of their names."""
+    """The frames of a video at their times, or an image for each frame, in the order of their names."""
     nothing: list[Pixels | None] = [None] * len(cameras)
     if pictures is None or cameras[0] is None:
         return nothing
-    if not pictures.is_dir():
-        raise InputError(f"{pictures}: expected a folder with an image for each frame, got a file")
-    images = sorted(p for p in pictures.iterdir() if p.suffix.lower() in SUFFIXES)
-    if len(images) != len(cameras):
-        raise InputError(
-            f"{pictures}: expected an image for each of the {len(cameras)} frames of the tracks, got {len(images)}"
-        )
-    size = photo_sizes(images[:1]).get(str(images[0]))
+    found: list[Pixels | None]
+    if pictures.is_dir():
+        images = sorted(p for p in pictures.iterdir() if p.suffix.lower() in SUFFIXES)
+        if len(images) != len(cameras):
+            raise InputError(
+                f"{pictures}: expected an image for each of the {len(cameras)} frames of the tracks, got {len(images)}"
+            )
+        size = photo_sizes(images[:1]).get(str(images[0]))
+        found = [partial(_read_pixels, image) for image in images]
+    else:
+        video = VideoFrames(pictures)
+        size = video.at(times[0]).shape[1::-1]
+        found = [partial(video.at, seconds) for seconds in times]
     if size is None or size[0] * cameras[0].size[1] != size[1] * cameras[0].size[0]:
         notes.append(
-            f"{images[0]}: not shown: expected images of the camera's {cameras[0].size} pixels, got {size}"
+            f"{pictures}: not shown: expected pictures of the camera's {cameras[0].size} pixels, got {size}"
         )
         return nothing
-    return [partial(_read_pixels, image) for image in images]
+    return found

@@ -288,7 +288,8 @@ function run(data) {
 
   /** The camera's own view, with the whole picture in sight. */
   function resetView() {
-    const { eye, target, corners } = scene.moments[moment].view;
+    const { view, wideView } = scene.moments[moment];
+    const { eye, target, corners } = options.others && wideView ? wideView : view;
     root.updateMatrixWorld(true);
     const at = (place) => new THREE.Vector3(...place).applyMatrix4(root.matrixWorld);
     camera.position.copy(at(eye));
@@ -357,7 +358,10 @@ function run(data) {
   bind("show-picture", (box) => { options.picture = box.checked; });
   bind("show-keypoints", (box) => { options.keypoints = box.checked; });
   bind("show-parts", (box) => { options.parts = box.checked; });
-  bind("show-others", (box) => { options.others = box.checked; });
+  bind("show-others", (box) => {
+    options.others = box.checked;
+    resetView();
+  });
   bind("opacity", (range) => { options.opacity = Number(range.value); });
   find("others-row").hidden = figures.every((figure) => figure.chosen);
   find("picture-row").hidden = scene.moments.every((one) => !one.picture);
