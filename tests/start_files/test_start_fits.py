@@ -95,8 +95,8 @@ def test_a_job(saved: Path, tmp_path: Path, body: BodyModel):
 
 def test_jobs_that_cannot_start(saved: Path, tmp_path: Path, body: BodyModel):
     people = evidence_of(body, crowd(3))
-    with pytest.raises(InputError, match="candidates:5: there is no candidate pool"):
-        fit_photos(photo_job(tmp_path, people, "candidates:5"))
+    with pytest.raises(InputError, match="candidates or a file"):
+        fit_photos(photo_job(tmp_path, people, str(saved), "candidates:5"))
     with pytest.raises(InputError, match="--start-annotations: goes with a file"):
         fit_photos(photo_job(tmp_path, people, "mean", start_annotations=saved))
     with pytest.raises(InputError, match="nowhere: expected lifter, mean"):
