@@ -61,14 +61,16 @@ def name_of(config: Config) -> str:
     return next(name for name, (kind, _) in NETWORKS.items() if type(config) is kind)
 
 
-def save_estimator(network: Estimator, path: str | Path) -> None:
-    """Write weights in single precision, with the configuration in the metadata (safetensors).
+def save_estimator(
+    network: Estimator, path: str | Path, precision: torch.dtype = torch.float32
+) -> None:
+    """Write weights, with the configuration in the metadata (safetensors).
 
     Raises:
         InputError: if the file cannot be written.
     """
     text = {"network": name_of(network.config), "config": json.dumps(asdict(network.config))}
-    save_network(network, path, text, torch.float32)
+    save_network(network, path, text, precision)
 
 
 def load_estimator(path: str | Path) -> Estimator:

@@ -6,6 +6,7 @@ as a good detector's (`CandidateStart.noise`).
 """
 
 import hashlib
+import io
 import json
 import time
 from collections.abc import Callable
@@ -36,7 +37,7 @@ from bodyloop.studies.study import Asked
 from bodyloop.train.candidates import CandidateStock, find_candidates, observed
 from bodyloop.train.cen import CenTraining, Judged, train_cen
 from bodyloop.train.feed import Feed
-from bodyloop.train.larder import Pantry, candidates_of
+from bodyloop.train.larder import Pantry, Tools, candidates_of
 from bodyloop.train.recipes import SIZES, CandidateStart, Recipe, Scale, SyntheticData, mrt, spin
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run import LAST
@@ -146,7 +147,7 @@ class _Bench:
             train_all([recipe], self.shop, self.tell)
             judge = load_cen(self.cen())
             pantry = self.shop.pantry(self.tell)
-            found = _measure(self._refiner(recipe, pantry.body), judge, recipe, self.people(), pantry)
+            found = measure_paths(self._refiner(recipe, pantry.body), judge, recipe, self.people(), pantry)
             _save(file, found)
         with np.load(file) as stored:
             return Measured(**{name: stored[name] for name in stored.files})
@@ -178,23 +179,32 @@ class _Bench:
         pantry = self.shop.pantry(self.tell)
         job = TrainingJob(recipe.name, file.parent, mocap=self.shop.mocap, cache=self.shop.cache)
         tools = make_tools(job, pantry.body, self.tell, lambda what, done, wanted: None)
-        sources, stocks = [], {}
-        for number, data in enumerate(recipe.phases[0].data):
-            assert isinstance(data, SyntheticData)
-            source = CropSource(pantry.crops(data, recipe), Labels(), data.skeleton)
-            sources.append(source)
-            assert recipe.candidates is not None
-            stocks[number] = candidates_of(source, recipe, recipe.candidates, pantry, tools)
-        augment = replace(recipe.augment, resolution=training.network.resolution)
-        weights = [data.weight for data in recipe.phases[0].data]
-        feed = Feed(CropBatches(sources, augment, pantry.body), weights, training.batch, seed=self.seed)
+        feed, stocks = cen_lessons(recipe, training, pantry, tools)
         train_cen(feed, stocks, pantry.body, file, training, self.tell, self._refiner(recipe, pantry.body))
         return file
 
 
-def _save(file: Path, found: Measured) -> None:
-    import io
+def cen_lessons(
+    recipe: Recipe, training: CenTraining, pantry: Pantry, tools: Tools
+) -> tuple[Feed, dict[int, CandidateStock]]:
+    """What the consistency network learns from: the people of the transformer's recipe, all with 3D labels.
 
+    Args:
+        recipe: the transformer's.
+        training: the consistency network's.
+        pantry, tools: have or make the people's crops and candidates.
+    """
+    sources, stocks, weights = [], {}, []
+    for number, data in enumerate(recipe.phases[0].data):
+        source = CropSource(pantry.crops(data, recipe), Labels(), data.skeleton)
+        stocks[number] = candidates_of(source, recipe, recipe.candidates or CandidateStart(), pantry, tools)
+        sources.append(source)
+        weights.append(data.weight)
+    augment = replace(recipe.augment, resolution=training.network.resolution)
+    return Feed(CropBatches(sources, augment, pantry.body), weights, training.batch, seed=training.seed), stocks
+
+
+def _save(file: Path, found: Measured) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **vars(found))
     write_atomic(file, buffer.getvalue())
@@ -206,10 +216,18 @@ def _plain(people: SyntheticData, recipe: Recipe, side: int, pantry: Pantry) -> 
 
 
 @torch.no_grad()
-def _measure(
+def measure_paths(
     refiner: Regressor, judge: Cen, recipe: Recipe, people: SyntheticData, pantry: Pantry
 ) -> Measured:
-    """All paths of all people."""
+    """All paths of all people.
+
+    Args:
+        refiner: the transformer's.
+        judge: the consistency network.
+        recipe: the transformer's.
+        people: on whom both are measured.
+        pantry: has their crops, or draws them.
+    """
     body = pantry.body
     batches = _plain(people, recipe, recipe.network.resolution, pantry)
     pictures = _plain(people, recipe, judge.config.resolution, pantry)
