@@ -10,6 +10,7 @@ A killed run goes on from its checkpoint.
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -202,7 +203,7 @@ class MionRun:
         self._card(
             "mrt-small",
             "Mesh refinement transformer, small",
-            f"Liu et al. 2021, section 3.2; {sum(p.numel() for p in network.parameters()):,} parameters, half precision.",
+            f"Liu et al. 2021, section 3.2; {_parameters(network)} parameters, half precision.",
             [
                 data,
                 f"Settings: {settings_text(network.config)}; {self.steps:,} steps, the best of the validation people "
@@ -216,13 +217,13 @@ class MionRun:
         self._card(
             "cen-small",
             "Consistency network, small",
-            f"Liu et al. 2021, section 3.3; {sum(p.numel() for p in cen.parameters()):,} parameters, half precision.",
+            f"Liu et al. 2021, section 3.3; {_parameters(cen)} parameters, half precision.",
             [
                 data.replace("3D labels of the studio alone, 2D keypoints of all", "3D labels of all"),
                 f"Settings: {settings_text(training)}.",
                 command,
-                f"{judged}, MPJPE of five candidates made better: any {found.random(5).mpjpe_mm:.1f} mm, chosen by this "
-                f"network {five['cen']:.1f} mm, by the energy of a fit {five['energy']:.1f} mm, the best "
+                f"{judged}, MPJPE of five candidates made better: any {found.random(5).mpjpe_mm:.1f} mm, chosen by "
+                f"this network {five['cen']:.1f} mm, by the energy of a fit {five['energy']:.1f} mm, the best "
                 f"{five['mpjpe']:.1f} mm.",
             ],
         )
@@ -233,10 +234,14 @@ class MionRun:
         print(card)
 
 
+def _parameters(network: torch.nn.Module) -> str:
+    return f"{sum(p.numel() for p in network.parameters()):,}"
+
+
 def _tell(line: str) -> None:
     print(line, flush=True)
 
 
 if __name__ == "__main__":
-    runs = {"lifter": LifterRun, "backbone": BackboneRun, "mion": MionRun}
+    runs: dict[str, Any] = {"lifter": LifterRun, "backbone": BackboneRun, "mion": MionRun}
     tyro.extras.subcommand_cli_from_dict(runs).run()

@@ -33,6 +33,8 @@ class FitConfig:
         parts: weight of part alignment.
         part_rounds: rounds at least where parts are aligned, each with the partners of the body so far; noise is
             estimated in them unless `rounds` is 0.
+        part_steps: most iterations of each of these rounds but the last; `steps` if None. Partners change after each,
+            so that a round need not find the very bottom.
         orient_steps: most iterations of the first stage (orientation and translation, torso only).
         steps: most iterations of the last stage.
         backend: see `bodyloop.fit.solve.solve`.
@@ -51,6 +53,7 @@ class FitConfig:
     dense: float = 0.5
     parts: float = 0.3
     part_rounds: int = 6
+    part_steps: int | None = None
     orient_steps: int = 8
     steps: int = 40
     backend: Backend = "auto"
@@ -61,10 +64,12 @@ class FitConfig:
     high_beta: float = 3.0
     keep_tried: bool = False
 
-    def stages(self, oriented: bool, weights: EnergyWeights | None = None) -> tuple[Stage, ...]:
-        """The schedule, with `weights` or others; a start that knows its orientation skips the first stage."""
+    def stages(
+        self, oriented: bool, weights: EnergyWeights | None = None, steps: int | None = None
+    ) -> tuple[Stage, ...]:
+        """The schedule, with other weights or steps if given; an oriented start skips the first stage."""
         weights = weights or self.weights
-        last = Stage(True, weights, self.steps)
+        last = Stage(True, weights, steps or self.steps)
         return (last,) if oriented else (Stage(False, weights, self.orient_steps), last)
 
 
@@ -276,13 +281,15 @@ class Fitter:
         weights = self.config.matched if given else self.config.weights
         believed = self._believed(problem, camera, noise, surfaces)
         found = self._best(believed, ordered, weights)
-        for _ in range(self._rounds(given, surfaces)):
+        rounds = self._rounds(given, surfaces)
+        for number in range(rounds):
             if not given and self.config.rounds:
                 _, error_box, _ = self._off(problem, evidence, camera, found.bodies)
                 noise = estimated_noise(error_box, _points(problem, surfaces))
                 weights = self.config.matched
             believed = self._believed(problem, camera, noise, surfaces, found.bodies)
-            better = self._best(believed, [Start("", found.bodies, oriented=True)], weights)
+            steps = self.config.part_steps if number < rounds - 1 and _have_parts(surfaces) else None
+            better = self._best(believed, [Start("", found.bodies, oriented=True)], weights, steps)
             found = replace(better, start=found.start, tried=found.tried)
         return self._judged(problem, believed, evidence, camera, found, weights, noise)
 
@@ -360,7 +367,9 @@ class Fitter:
             believed = believed.with_points(points, target, self.config.parts * weight)
         return believed
 
-    def _best(self, problem: FitProblem, starts: list[Start], weights: EnergyWeights) -> "_Found":
+    def _best(
+        self, problem: FitProblem, starts: list[Start], weights: EnergyWeights, steps: int | None = None
+    ) -> "_Found":
         """The fit of lowest energy of each person; starts without an orientation come first."""
         like = problem.target
         n, guessed = len(problem), sum(not s.oriented for s in starts)
@@ -371,7 +380,7 @@ class Fitter:
                 problem[people.repeat(len(group))],
                 self.prior,
                 Bodies.cat([s.bodies.to(like) for s in group]),
-                self.config.stages(oriented, weights),
+                self.config.stages(oriented, weights, steps),
                 self.config.backend,
                 self.config.space,
             )

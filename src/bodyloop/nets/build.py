@@ -61,9 +61,7 @@ def name_of(config: Config) -> str:
     return next(name for name, (kind, _) in NETWORKS.items() if type(config) is kind)
 
 
-def save_estimator(
-    network: Estimator, path: str | Path, precision: torch.dtype = torch.float32
-) -> None:
+def save_estimator(network: Estimator, path: str | Path, precision: torch.dtype = torch.float32) -> None:
     """Write weights, with the configuration in the metadata (safetensors).
 
     Raises:

@@ -201,7 +201,9 @@ def cen_lessons(
         sources.append(source)
         weights.append(data.weight)
     augment = replace(recipe.augment, resolution=training.network.resolution)
-    return Feed(CropBatches(sources, augment, pantry.body), weights, training.batch, seed=training.seed), stocks
+    return Feed(
+        CropBatches(sources, augment, pantry.body), weights, training.batch, seed=training.seed
+    ), stocks
 
 
 def _save(file: Path, found: Measured) -> None:
