@@ -8,7 +8,7 @@ DATA holds ``cmu/bvh`` and ``cmu/npz_deepmimic``. Only training subjects train; 
 A killed run goes on from its checkpoint.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import tyro
 
 from bodyloop.body import builtin_body
 from bodyloop.data.augment import AugmentConfig
-from bodyloop.data.crop_batches import CropBatches, CropSource
+from bodyloop.data.crop_batches import CropBatches, CropSource, Wanted
 from bodyloop.data.crops import Surface
 from bodyloop.data.mixture import Draw
 from bodyloop.data.splits import SplitName, data_lines, read_poses
@@ -26,8 +26,9 @@ from bodyloop.data.synthetic.domains import DomainName
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.nets.build import load_estimator, save_estimator
 from bodyloop.nets.cen import load_cen, save_cen
+from bodyloop.nets.landmarks import LandmarkNet
 from bodyloop.studies.mion import cen_lessons, measure_paths
-from bodyloop.train.backbone import BackboneConfig, KeypointNet, keypoint_labels, normalised, train_backbone
+from bodyloop.train.backbone import BackboneConfig, keypoint_distance, look_of, train_backbone
 from bodyloop.train.cards import card_text, settings_text
 from bodyloop.train.cen import CenTraining, train_cen
 from bodyloop.train.feed import Feed
@@ -38,7 +39,6 @@ from bodyloop.train.regressor import Regressor
 from bodyloop.train.run import Machine, train
 from bodyloop.train_jobs import TrainingJob, make_tools, with_mocap
 
-DOMAINS: tuple[DomainName, ...] = ("wild", "studio")
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 
 
@@ -95,61 +95,84 @@ class LifterRun:
 
 @dataclass(frozen=True)
 class BackboneRun:
-    """Train the small backbone on 2D keypoints of synthetic people."""
+    """Train a small backbone on 2D keypoints of synthetic people."""
 
     mocap: Path
     crops: Path
     """Folder for pictures; those of other runs are shared."""
-    out: Path = PACKAGE / "nets" / "weights" / "backbone-small.safetensors"
+    out: Path | None = None
     cache: Path | None = None
     """Folder for the converted clips, so that the next run need not convert them."""
-    people: int = 10_000
-    """Of each domain."""
+    wild: int = 10_000
+    studio: int = 10_000
+    """People of each domain."""
     workers: int = 1
     config: BackboneConfig = field(default_factory=BackboneConfig)
 
     def run(self) -> None:
         """Train, save, write the card."""
+        config = self.config
         pantry = Pantry(
             self.crops, builtin_body(), Surface.builtin(), self.mocap, self.cache, max(self.workers, 1), print
         )
         recipe = get_recipe("rong")
-        data = [SyntheticData(d, self.people, size=160, poses="mocap") for d in DOMAINS]
+        counts: tuple[tuple[DomainName, int], ...] = (("wild", self.wild), ("studio", self.studio))
+        data = [SyntheticData(d, count, size=160, poses="mocap") for d, count in counts]
         sources = [CropSource(pantry.crops(d, recipe)) for d in data]
         others = SyntheticData("wild", 200, split="validation", size=160, poses="mocap")
         held_out = CropSource(pantry.crops(others, recipe))
-        body, side = pantry.body, self.config.resolution
-        judged = CropBatches([held_out], AugmentConfig.none(side, recipe.augment.margin), body)
+        body, side = pantry.body, config.resolution
+        wanted = Wanted("densepose" if config.looks_at == "parts" else None, config.looks_at == "iuv")
+        judged = CropBatches([held_out], AugmentConfig.none(side, recipe.augment.margin), body, wanted)
         augment = AugmentConfig(resolution=side, shift=0.05)
-        feed = Feed(CropBatches(sources, augment, body), [0.6, 0.4], self.config.batch, seed=self.config.seed)
+        feed = Feed(CropBatches(sources, augment, body, wanted), [0.6, 0.4], config.batch, seed=config.seed)
+        look, everybody = look_of(config.looks_at), [Draw(0, i, i) for i in range(others.count)]
 
-        @torch.no_grad()
-        def judge(network: KeypointNet) -> float:
-            batch = judged.lesson([Draw(0, i, i) for i in range(others.count)], stream(0)).batch
-            places, known = keypoint_labels(batch)
-            off = (network(normalised(batch.image)) - places).norm(dim=-1)
-            return float(off[known].mean()) * 112
+        def judge(network: LandmarkNet) -> float:
+            return keypoint_distance(network, judged.lesson(everybody, stream(0)).batch, look)
 
-        network = train_backbone(
-            feed, self.out, self.config, lambda line: print(line, flush=True), judge, self.workers
-        )
+        name = f"landmarks-{config.looks_at}" if config.landmarks else "backbone-small"
+        out = self.out or PACKAGE / "nets" / "weights" / f"{name}.safetensors"
+        network = train_backbone(feed, out, config, lambda line: print(line, flush=True), judge, self.workers)
+        saved = network if config.landmarks else network.backbone
         text = (
-            f"ResNet ({self.config.kind}, {self.config.width} channels first) for crops of {side} pixels, half "
-            f"precision, {sum(p.numel() for p in network.backbone.parameters()):,} parameters: where small networks "
-            "start."
+            f"ResNet ({config.kind}, {config.width} channels first) for crops of {side} pixels, half precision, "
+            f"{sum(p.numel() for p in saved.parameters()):,} parameters: "
+            + (
+                "what small networks see by, and where landmarks are."
+                if config.landmarks
+                else "where they start."
+            )
         )
         lines = [
-            f"Data: {self.people:,} synthetic people each of wild and studio, shares 0.6 and 0.4, poses of the "
-            "training subjects' motion capture; their 2D landmarks alone.",
-            f"Settings: {settings_text(self.config)}.",
-            "Command: `python tools/train_weights.py backbone --mocap DATA --crops FOLDER`.",
+            f"Data: {self.wild:,} synthetic people of wild and {self.studio:,} of studio, shares 0.6 and 0.4, poses of "
+            "the training subjects' motion capture; their 2D landmarks alone.",
+            f"Settings: {settings_text(config)}.",
+            f"Command: `{self._command()}`.",
             f"Validation (200 people in the wild, validation subjects): landmarks {judge(network):.1f} px of a crop of "
             "224.",
             "Licence: weights Apache-2.0.",
         ]
-        card = card_text("Small backbone", text, lines)
-        self.out.with_suffix(".md").write_text(card)
+        card = card_text(f"Small backbone ({config.looks_at})", text, lines)
+        out.with_suffix(".md").write_text(card)
         print(card)
+
+    def _command(self) -> str:
+        """With the options that are not the defaults."""
+        plain = BackboneRun(self.mocap, self.crops)
+        own = [("--wild", self.wild, plain.wild), ("--studio", self.studio, plain.studio)]
+        own += [
+            (
+                f"--config.{f.name.replace('_', '-')}",
+                getattr(self.config, f.name),
+                getattr(plain.config, f.name),
+            )
+            for f in fields(self.config)
+        ]
+        told = [
+            name if value is True else f"{name} {value}" for name, value, default in own if value != default
+        ]
+        return " ".join(["python tools/train_weights.py backbone --mocap DATA --crops FOLDER", *told])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bodyloop.body import BodyModel, ChartMirror, builtin_atlas, get_skeleton
 from bodyloop.body.skeletons import UNION45
 from bodyloop.data.augment import AugmentConfig, Change, Occluder
 from bodyloop.data.batch import Batch, Layout, to_sample
-from bodyloop.data.crop_batches import Changes, CropBatches, CropSource, Lesson, Wanted
+from bodyloop.data.crop_batches import Changes, CropBatches, CropSource, Kept, Lesson, Wanted
 from bodyloop.data.crops import Crops, CropSpec, draw_crops
 from bodyloop.data.labels import NO_ERRORS, DenseErrors, Labels
 from bodyloop.data.mixture import Draw
@@ -263,3 +263,49 @@ def test_noise_moves_points_on_the_surface_and_stays(crops: Crops, body: BodyMod
 def test_impossible_errors(wrong: dict[str, float]):
     with pytest.raises(ValueError, match="dense errors need"):
         DenseErrors(**wrong)
+
+
+def known(count: int, versions: int = 3) -> Kept:
+    """Features that say which version of which crop they are of."""
+    return Kept({"image": [np.array([[v, n] for n in range(count)], np.float16) for v in range(versions)]})
+
+
+def test_kept_versions_are_drawn_with_their_labels(crops: Crops, body: BodyModel):
+    batches = CropBatches(
+        [CropSource(crops, known=known(len(crops)))], WILD, body, Wanted(targets="densepose")
+    )
+    lesson = batches.lesson(draws(8), np.random.default_rng(0))
+    assert lesson.features is not None
+    version, row = lesson.features["image"].long().T.tolist()
+    assert row == list(range(8))
+    assert len(set(version)) > 1
+    assert lesson.batch.image.shape == (8, 3, SIDE, SIDE)
+    for i, number in enumerate(version):
+        alone = batches.version(0, number, [i])
+        assert alone.features is None
+        assert alone.batch.image.any()
+        for name in ("keypoints", "joints", "dense_pixels", "crop_angle", "flipped"):
+            torch.testing.assert_close(getattr(lesson.batch, name)[i], getattr(alone.batch, name)[0])
+        torch.testing.assert_close(lesson.batch.bodies.rotations[i], alone.batch.bodies.rotations[0])
+        assert lesson.part_targets is not None
+        assert alone.part_targets is not None
+        assert torch.equal(lesson.part_targets[i], alone.part_targets[0])
+    moved = lesson.to("cpu")
+    assert moved.features is not None
+    assert torch.equal(moved.features["image"], lesson.features["image"])
+
+
+def test_versions_differ_and_stay(crops: Crops, body: BodyModel):
+    first, second = (CropBatches([CropSource(crops)], WILD, body) for _ in range(2))
+    a, b = first.version(0, 0, range(8)).batch, second.version(0, 0, range(8)).batch
+    assert torch.equal(a.image, b.image)
+    assert not torch.equal(a.keypoints, first.version(0, 1, range(8)).batch.keypoints)
+    torch.testing.assert_close(first.version(0, 0, [5]).batch.keypoints[0], a.keypoints[5])
+
+
+def test_kept_features_of_several_sources(crops: Crops, body: BodyModel):
+    more = Kept({"image": [values + 100 for values in known(len(crops)).features["image"]]})
+    sources = [CropSource(crops, known=known(len(crops))), CropSource(crops, known=more)]
+    mixed = CropBatches(sources, WILD, body).lesson([Draw(1, 2, 0), Draw(0, 2, 1)], np.random.default_rng(1))
+    assert mixed.features is not None
+    assert mixed.features["image"][:, 1].tolist() == [102, 2]

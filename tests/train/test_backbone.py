@@ -14,17 +14,19 @@ from bodyloop.geometry import Camera
 from bodyloop.nets.backbones import SHIPPED, load_backbone, make_backbone
 from bodyloop.nets.build import build
 from bodyloop.nets.hmr import HmrConfig
+from bodyloop.nets.landmarks import LandmarkNet
 from bodyloop.train.backbone import (
     BackboneConfig,
-    KeypointNet,
     keypoint_error,
     keypoint_labels,
+    look_of,
     train_backbone,
 )
 from bodyloop.train.feed import Feed
 from made_up_people import full_record
 
 CAMERA = Camera(torch.tensor([420.0, 420.0]), torch.tensor([150.0, 110.0]), (320, 240))
+LOOK = look_of("image")
 CONFIG = BackboneConfig(width=8, resolution=32, steps=6, batch=4, rate=5e-3)
 
 
@@ -36,15 +38,6 @@ def feed(body: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> Feed:
     return Feed(CropBatches([CropSource(crops)], AugmentConfig.none(32), body), [1.0], 4)
 
 
-def test_places_are_means_of_heatmaps():
-    network = KeypointNet("resnet18", 8).eval()
-    with torch.no_grad():
-        network.heatmaps.weight.zero_()
-        places = network(torch.rand(2, 3, 64, 64))
-    assert places.shape == (2, 45, 2)
-    torch.testing.assert_close(places, torch.zeros_like(places), atol=1e-6, rtol=0)
-
-
 def test_landmarks_outside_the_crop_are_no_labels(feed: Feed):
     places, known = keypoint_labels(feed[0].batch)
     assert known.any()
@@ -53,11 +46,13 @@ def test_landmarks_outside_the_crop_are_no_labels(feed: Feed):
 
 def test_a_few_people_are_learnt(feed: Feed, tmp_path: Path):
     torch.manual_seed(0)
-    before = KeypointNet("resnet18", 8)
+    before = LandmarkNet("resnet18", 8)
     config = BackboneConfig(width=8, resolution=32, steps=120, batch=4, rate=5e-3)
     after = train_backbone(feed, tmp_path / "b.safetensors", config, lambda line: None)
     batch = feed[0].batch
-    assert float(keypoint_error(after.train(), batch)) < 0.5 * float(keypoint_error(before, batch))
+    assert float(keypoint_error(after.train(), batch, LOOK)) < 0.5 * float(
+        keypoint_error(before, batch, LOOK)
+    )
 
 
 def test_a_killed_run_ends_the_same(feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -4,7 +4,7 @@ The same augmentation as `Change` makes of one record, with all labels, for B cr
 compiled loops, everything else by arrays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
 from bodyloop.geometry import Camera
 
-_ERRORS = 31  # which random stream
+_ERRORS, _VERSION = 31, 32  # which random stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,8 @@ class Lesson:
         barycentric: (B, D, 3) their weights; `Batch.dense_weight` says which there are.
         part_targets: (B, T, T) uint8 the map of parts that is a label, of low resolution; None if not asked for.
         has_part_targets: (B,) bool.
+        features: (B, C) by role, what a network's backbones make of the crops, where that is kept (`Kept`): then
+            pictures, and maps that only a network looks at, are left black.
     """
 
     batch: Batch
@@ -46,27 +48,32 @@ class Lesson:
     barycentric: Tensor
     part_targets: Tensor | None
     has_part_targets: Tensor
+    features: dict[str, Tensor] | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Lesson":
         """The same on another device."""
-        maps = self.part_targets
+        maps, features = self.part_targets, self.features
         return Lesson(
             self.batch.to(device, non_blocking),
             self.corners.to(device, non_blocking=non_blocking),
             self.barycentric.to(device, non_blocking=non_blocking),
             None if maps is None else maps.to(device, non_blocking=non_blocking),
             self.has_part_targets.to(device, non_blocking=non_blocking),
+            None
+            if features is None
+            else {k: v.to(device, non_blocking=non_blocking) for k, v in features.items()},
         )
 
     def pin_memory(self) -> "Lesson":
         """The same in page-locked memory, for faster copies to a GPU; a loader calls this."""
-        maps = self.part_targets
+        maps, features = self.part_targets, self.features
         return Lesson(
             self.batch.pin_memory(),
             self.corners.pin_memory(),
             self.barycentric.pin_memory(),
             None if maps is None else maps.pin_memory(),
             self.has_part_targets.pin_memory(),
+            None if features is None else {k: v.pin_memory() for k, v in features.items()},
         )
 
 
@@ -88,6 +95,17 @@ class Wanted:
 
 
 @dataclass(frozen=True, eq=False)
+class Kept:
+    """What is known of several versions of each crop of a data set, each changed in its own way for good.
+
+    Attributes:
+        features: of each of V versions (N, C), by role.
+    """
+
+    features: Mapping[str, Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
 class CropSource:
     """One data set of a mixture.
 
@@ -98,6 +116,7 @@ class CropSource:
         mirror: of the atlas that its IUV maps are for; without it mirrored crops have none.
         errors: of its dense keypoints.
         surface: on which points with noise are found anew; the built-in body's if None.
+        known: features of versions of its crops, in place of pictures; all data sets of a mixture have some or none.
     """
 
     crops: Crops
@@ -106,6 +125,7 @@ class CropSource:
     mirror: ChartMirror | None = field(default_factory=ChartMirror)
     errors: DenseErrors = NO_ERRORS
     surface: Surface | None = None
+    known: Kept | None = None
 
     def rows(self, numbers: list[int]) -> np.ndarray:
         """Crops by number, their dense keypoints with errors."""
@@ -202,6 +222,13 @@ class Changes:
             config.resolution,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Changes"]) -> "Changes":
+        """Those of several crops' in a row."""
+        first = vars(parts[0])
+        values = {k: np.concatenate([vars(p)[k] for p in parts]) for k in first if k != "resolution"}
+        return cls(**values, resolution=parts[0].resolution)
+
     @property
     def linear(self) -> np.ndarray:
         """(B, 2, 2) from offsets in the stored crop to offsets in the new one."""
@@ -297,6 +324,8 @@ class CropBatches:
             )
         self.sources, self.augment, self.body = tuple(sources), augment, body
         self.wanted = wanted or Wanted()
+        self.versions = len(next(iter(sources[0].known.features.values()))) if sources[0].known else 0
+        self._versions: dict[tuple[int, int], Changes] = {}
         self._kept = [source.kept() for source in sources]
         self._landmarks = [source.landmarks() for source in sources]
 
@@ -306,7 +335,46 @@ class CropBatches:
         return tuple(len(s.crops) for s in self.sources)
 
     def lesson(self, draws: Sequence[Draw], rng: np.random.Generator) -> Lesson:
-        """The crops drawn, changed at random; all draws come from the generator."""
+        """The crops drawn, changed at random; all draws come from the generator.
+
+        Of crops with features of versions, one of these is drawn.
+        """
+        spec = self.spec
+        if not self.versions:
+            return self._lesson(
+                draws, Changes.draw(self.augment, spec.resolution, spec.margin, len(draws), rng), None
+            )
+        version = rng.integers(self.versions, size=len(draws))
+        changes = Changes.joined(
+            [self._version(d.source, int(v), [d.row]) for d, v in zip(draws, version, strict=True)]
+        )
+        features = {}
+        for role in self.sources[0].known.features:  # type: ignore[union-attr]
+            rows = [
+                self.sources[d.source].known.features[role][v][d.row]  # type: ignore[union-attr]
+                for d, v in zip(draws, version, strict=True)
+            ]
+            features[role] = torch.from_numpy(np.stack(rows).astype(np.float32))
+        return self._lesson(draws, changes, features)
+
+    def version(self, source: int, number: int, rows: Sequence[int]) -> Lesson:
+        """Crops of a source in one of their versions, pictures and all."""
+        draws = [Draw(source, row, row) for row in rows]
+        return self._lesson(draws, self._version(source, number, rows), None)
+
+    def _version(self, source: int, number: int, rows: Sequence[int]) -> Changes:
+        """Changes of some crops in one of their versions: the same in every run, whatever its seed."""
+        if (source, number) not in self._versions:
+            self._versions[source, number] = Changes.draw(
+                self.augment,
+                self.spec.resolution,
+                self.spec.margin,
+                len(self.sources[source].crops),
+                stream(_VERSION, number),
+            )
+        return _some(self._versions[source, number], np.asarray(rows))
+
+    def _lesson(self, draws: Sequence[Draw], changes: Changes, features: dict[str, Tensor] | None) -> Lesson:
         rows = np.empty(len(draws), self.spec.layout)
         source, row = np.array([d.source for d in draws]), np.array([d.row for d in draws])
         kept = {kind: np.ones(len(draws), bool) for kind in self._kept[0]}
@@ -317,9 +385,7 @@ class CropBatches:
                 rows[here] = own.rows(row[here].tolist())
                 for kind, which in self._kept[number].items():
                     kept[kind][here] = which[row[here]]
-        spec = self.spec
-        changes = Changes.draw(self.augment, spec.resolution, spec.margin, len(draws), rng)
-        return self._changed(rows, source, row, kept, landmarks, changes)
+        return self._changed(rows, source, row, kept, landmarks, changes, features)
 
     def _changed(
         self,
@@ -329,18 +395,20 @@ class CropBatches:
         kept: dict[str, np.ndarray],
         landmarks: np.ndarray,
         changes: Changes,
+        features: dict[str, Tensor] | None,
     ) -> Lesson:
         three_d = kept["three_d"]
         values: dict[str, Any] = {name: _tensor(rows[name]) for name in FLAGS}
         for name in ("has_pose", "has_orientation", "has_betas", "has_translation"):
             values[name] &= _tensor(three_d)
-        maps, part_targets, has_targets = self._maps(rows, source, kept, changes)
+        seen = features is None
+        maps, part_targets, has_targets = self._maps(rows, source, kept, changes, seen)
         dense = self._dense(rows, kept["dense"], changes)
         corners, barycentric = dense.pop("corners"), dense.pop("barycentric")
         values |= maps | dense | self._places(rows, changes)
         values |= _keypoints(rows, kept["keypoints"], landmarks, changes) | _joints(rows, three_d, changes)
         batch = Batch(
-            image=torch.from_numpy(self._pictures(rows, changes)),
+            image=torch.from_numpy(self._pictures(rows, changes)) if seen else self._black(len(rows)),
             skeleton=UNION45,
             bodies=self._bodies(rows, values["has_pose"], values["has_translation"], changes),
             gender=_tensor(rows["gender"]).long(),
@@ -352,7 +420,11 @@ class CropBatches:
             ),
             **values,
         )
-        return Lesson(batch, corners, barycentric, part_targets, has_targets)
+        return Lesson(batch, corners, barycentric, part_targets, has_targets, features)
+
+    def _black(self, count: int) -> Tensor:
+        """Pictures that nobody looks at, for their size alone."""
+        return torch.zeros(1).expand(count, 3, self.augment.resolution, self.augment.resolution)
 
     def _pictures(self, rows: np.ndarray, changes: Changes) -> np.ndarray:
         from bodyloop.data.crop_kernels import sample_pictures
@@ -393,16 +465,21 @@ class CropBatches:
         return iuv * known[:, None, None, None], known
 
     def _maps(
-        self, rows: np.ndarray, source: np.ndarray, kept: dict[str, np.ndarray], changes: Changes
+        self,
+        rows: np.ndarray,
+        source: np.ndarray,
+        kept: dict[str, np.ndarray],
+        changes: Changes,
+        seen: bool,
     ) -> tuple[dict[str, Tensor | None], Tensor | None, Tensor]:
         """The batch's maps, and those that are labels."""
         wanted, parts, iuv, targets = self.wanted, None, None, None
         has_iuv = _tensor(rows["has_iuv"])
-        if wanted.parts is not None:
+        if wanted.parts is not None and seen:
             parts = self._parts(rows, source, wanted.parts, changes.resolution, changes)
         if wanted.targets is not None:
             targets = self._parts(rows, source, wanted.targets, wanted.target_size, changes)
-        if wanted.iuv:
+        if wanted.iuv and seen:
             iuv, has_iuv = self._iuv(rows, source, changes)
         has_parts = self._merging(wanted.parts)[source] & rows["has_parts"]
         has_targets = self._merging(wanted.targets)[source] & rows["has_parts"] & kept["parts"]

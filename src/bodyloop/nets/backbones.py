@@ -8,13 +8,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bodyloop.errors import InputError
+from bodyloop.nets.landmarks import LandmarkNet
 from bodyloop.nets.resnet import ResNet, ResNetKind
 
 HUB = "hub"
 """In place of a weights file: download what the backbone's makers published."""
 
 SHIPPED = "shipped"
-"""In place of a weights file: the small backbone that comes with bodyloop (`bodyloop.train.backbone`)."""
+"""In place of a weights file: the small backbones that come with bodyloop (`bodyloop.train.backbone`)."""
+
+LANDMARKS: dict[str, ResNetKind] = {"landmarks18": "resnet18"}
+"""Names of backbones that say where landmarks are, and the ResNets in them."""
+
+_WEIGHTS = Path(__file__).parent / "weights"
 
 _ROLE = "backbone."
 """What the names of a backbone's weights begin with in the files of `Hmr`, `Pose2Pose` and `Pose2d`."""
@@ -73,17 +79,16 @@ class TimmBackbone(nn.Module):
 
 def check_backbone(name: str) -> None:
     """Raise InputError unless a backbone can have this name."""
-    if name not in get_args(ResNetKind) and not name.startswith("timm/"):
-        raise InputError(
-            f"no backbone is called {name!r}; expected {', '.join(get_args(ResNetKind))}, or timm/NAME"
-        )
+    names = (*get_args(ResNetKind), *LANDMARKS)
+    if name not in names and not name.startswith("timm/"):
+        raise InputError(f"no backbone is called {name!r}; expected {', '.join(names)}, or timm/NAME")
 
 
-def make_backbone(name: str, width: int = 64) -> ResNet | TimmBackbone:
+def make_backbone(name: str, width: int = 64) -> ResNet | LandmarkNet | TimmBackbone:
     """A backbone with random weights: images (B, 3, H, W), normalised, to features (B, `channels`).
 
     Args:
-        name: of a ResNet, or "timm/" and a name of the timm library.
+        name: of a ResNet, of `LANDMARKS`, or "timm/" and a name of the timm library.
         width: of a ResNet's first layer; timm's have their own.
 
     Raises:
@@ -92,10 +97,12 @@ def make_backbone(name: str, width: int = 64) -> ResNet | TimmBackbone:
     check_backbone(name)
     if name.startswith("timm/"):
         return TimmBackbone(name.removeprefix("timm/"))
+    if name in LANDMARKS:
+        return LandmarkNet(LANDMARKS[name], width)
     return ResNet(name, width)  # type: ignore[arg-type]
 
 
-def load_backbone(backbone: nn.Module, name: str, source: str | Path) -> None:
+def load_backbone(backbone: nn.Module, name: str, source: str | Path, role: str = "image") -> None:
     """Put trained weights into a backbone that `make_backbone` made.
 
     Classifiers among them are left out; of networks that bodyloop trained, whose backbone is called so, all but that.
@@ -106,6 +113,7 @@ def load_backbone(backbone: nn.Module, name: str, source: str | Path) -> None:
         name: as for `make_backbone`.
         source: a file of torch (.pth, .pt: read without running code) or of safetensors; `HUB` downloads; `SHIPPED`
             needs no file.
+        role: what the backbone looks at; the ones that ship differ in that.
 
     Raises:
         InputError: if the file is missing, no such file, or of another network, or if the hub cannot be reached.
@@ -113,12 +121,17 @@ def load_backbone(backbone: nn.Module, name: str, source: str | Path) -> None:
     if str(source) == HUB:
         state = _download(name)
     elif str(source) == SHIPPED:
-        state = _read(Path(__file__).parent / "weights" / "backbone-small.safetensors")
+        file = f"landmarks-{role}" if name in LANDMARKS else "backbone-small"
+        state = _read(_WEIGHTS / f"{file}.safetensors")
     else:
         state = _read(Path(source))
     wanted = backbone.state_dict()
     prefix = "model." if name.startswith("timm/") else ""
-    own = {k.removeprefix(_ROLE): v for k, v in state.items() if k.startswith(_ROLE)}
+    own = (
+        {}
+        if name in LANDMARKS
+        else {k.removeprefix(_ROLE): v for k, v in state.items() if k.startswith(_ROLE)}
+    )
     found = {prefix + key: value for key, value in (own or state).items() if prefix + key in wanted}
     # Files of torch before 0.4.1 do not count batches.
     missing = sorted(k for k in set(wanted) - set(found) if not k.endswith("num_batches_tracked"))

@@ -52,7 +52,7 @@ def build(config: Config, seed: int = 0, backbones: dict[str, str | Path] | None
         if role not in roles:
             raise InputError(f"this network has no backbone for {role!r}; it has {', '.join(roles)}")
         name, backbone = roles[role]
-        load_backbone(backbone, name, source)
+        load_backbone(backbone, name, source, role)
     return network
 
 

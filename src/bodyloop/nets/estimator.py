@@ -1,6 +1,7 @@
 """What a regression network is: `Crops` of people in, an `Estimate` of their bodies out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -44,12 +45,15 @@ class Crops:
         iuv: (B, 3, R, R) I / 24, U, V, all in [0, 1]; 0 where nothing is seen.
         parts: (B, R, R) int64 part labels, -1 where nothing is seen.
         candidate: bodies to start from.
+        features: what the network's backbones make of all this (`Estimator.look`), if that is known already:
+            then the rest is not looked at.
     """
 
     image: Tensor | None = None
     iuv: Tensor | None = None
     parts: Tensor | None = None
     candidate: "Candidate | None" = None
+    features: Mapping[str, Tensor] | None = None
 
     @classmethod
     def from_pixels(
@@ -234,6 +238,16 @@ class Estimator(nn.Module, ABC):
     @abstractmethod
     def backbones(self) -> dict[str, tuple[str, nn.Module]]:
         """The parts that published weights fit: role to name (as in `make_backbone`) and module."""
+
+    def look(self, crops: Crops) -> dict[str, Tensor]:
+        """What the backbones make of crops, by role, of networks that only look at the vectors (B, C) of these.
+
+        Raises:
+            InputError: of other networks; and as `forward`.
+        """
+        raise InputError(
+            f"{type(self).__name__} has no features that could be kept; set versions=0 in its recipe"
+        )
 
     def normalised_image(self, crops: Crops) -> Tensor:
         """(B, 3, R, R) as ImageNet's backbones expect it."""

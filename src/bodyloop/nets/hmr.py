@@ -49,6 +49,11 @@ class HmrConfig:
         """A twin that trains on two cores."""
         return cls("resnet18", width=16, resolution=64, hidden=256, dropout=0.2)
 
+    @classmethod
+    def sighted(cls) -> Self:
+        """One that sees by the backbone of landmarks that ships."""
+        return cls("landmarks18", width=32, resolution=96, hidden=512, dropout=0.1)
+
 
 class Hmr(Estimator):
     """Image to 6D rotations, betas and a weak-perspective camera; `stages` are the rounds."""
@@ -78,9 +83,13 @@ class Hmr(Estimator):
         """One."""
         return {"image": (self.config.backbone, self.backbone)}
 
+    def look(self, crops: Crops) -> dict[str, Tensor]:
+        """Of the image; raises as `forward`."""
+        return {"image": self.backbone(self.normalised_image(crops))}
+
     def forward(self, crops: Crops) -> Estimate:
         """Bodies of the B people in the crops, from their images; raises as `Estimator.forward`."""
-        features = self.backbone(self.normalised_image(crops))
+        features = (crops.features or self.look(crops))["image"]
         numbers = self.mean.expand(features.shape[0], -1)
         rounds: list[Estimate] = []
         for _ in range(self.config.rounds):

@@ -6,7 +6,7 @@ parameters. The paper does not give the widths: with 1024 everywhere, all four r
 and sizes (a multiply and an add are one operation there, and a MB has 2^20 bytes).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -28,7 +28,8 @@ class TwoBranchConfig:
         inputs: what the encoders see: one kind, or "image" and another.
         main: backbone of the first encoder, a name for `make_backbone`.
         auxiliary: backbone of the second, if there are two inputs.
-        width: of both backbones.
+        width: of the backbones.
+        map_width: of those that look at IUV maps or parts, if another.
         resolution: R of the crops.
         hidden: width of all hidden layers.
         rotation: representation that is put out; the paper's is axis-angle.
@@ -43,6 +44,7 @@ class TwoBranchConfig:
     hidden: int = 1024
     rotation: Representation = "axis_angle"
     partition: str = "densepose"
+    map_width: int = field(default=0, metadata={"later": True})  # see `bodyloop.train.settings.LATER`
 
     def __post_init__(self) -> None:
         for kind in self.inputs:
@@ -70,16 +72,34 @@ class TwoBranchConfig:
         """A twin that trains on two cores; 6D, since that trains faster (SPIN section 3.2)."""
         return cls(inputs, "resnet18", "resnet18", width=16, resolution=64, hidden=256, rotation="rot6d")
 
+    @classmethod
+    def sighted(cls, inputs: tuple[InputKind, ...] = ("image",)) -> Self:
+        """One that sees by the backbones of landmarks that ship."""
+        backbone, maps = "landmarks18", 16
+        return cls(inputs, backbone, backbone, 32, 96, hidden=512, rotation="rot6d", map_width=maps)
+
+    def width_of(self, kind: InputKind) -> int:
+        """Of the backbone that looks at one of the inputs."""
+        return self.map_width if self.map_width and kind != "image" else self.width
+
+
+_SPREAD = 1.2207440846057596
+"""The root of x^4 = x + 1, whose powers fill three dimensions evenly."""
+
 
 class PartColors(nn.Module):
     """Part labels as pictures: each part, and the background, has a learned colour.
 
-    So a backbone for images serves parts as well, whatever their number.
+    So a backbone for images serves parts as well, whatever their number. The first colours are spread evenly, and
+    always the same, so that a backbone that was trained with them finds them again.
     """
 
     def __init__(self, parts: int) -> None:
         super().__init__()
         self.colors = nn.Embedding(parts + 1, 3)
+        steps = torch.arange(1, parts + 2)[:, None] / torch.tensor(_SPREAD) ** torch.arange(1, 4)
+        with torch.no_grad():
+            self.colors.weight.copy_(4 * (steps % 1) - 2)
 
     def forward(self, labels: Tensor) -> Tensor:
         """Labels (B, R, R), -1 for the background, to (B, 3, R, R)."""
@@ -94,9 +114,9 @@ class Encoder(nn.Module):
         self.backbone = make_backbone(backbone, width)
         self.fc = nn.Linear(self.backbone.channels, hidden)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, 3, R, R) to features (B, hidden)."""
-        return torch.relu(self.fc(self.backbone(maps)))
+    def forward(self, features: Tensor) -> Tensor:
+        """Of the backbone (B, C), to those of the encoder (B, hidden)."""
+        return torch.relu(self.fc(features))
 
 
 class TwoBranch(Estimator):
@@ -110,7 +130,10 @@ class TwoBranch(Estimator):
         self.inputs = config.inputs
         self.parameters_of = Parameters(config.rotation)
         names = (config.main, config.auxiliary)[: len(config.inputs)]
-        self.encoders = nn.ModuleList(Encoder(name, config.width, config.hidden) for name in names)
+        self.encoders = nn.ModuleList(
+            Encoder(name, config.width_of(kind), config.hidden)
+            for name, kind in zip(names, config.inputs, strict=True)
+        )
         if "parts" in config.inputs:
             self.part_colors = PartColors(len(PARTITIONS[config.partition].parts))
         self.estimator = nn.Sequential(
@@ -135,9 +158,15 @@ class TwoBranch(Estimator):
         given = crops.get(kind, self.resolution)
         return self.part_colors(given) if kind == "parts" else given
 
+    def look(self, crops: Crops) -> dict[str, Tensor]:
+        """Of each input; raises as `forward`."""
+        return {
+            kind: encoder.get_submodule("backbone")(self._maps(crops, kind))
+            for kind, encoder in zip(self.inputs, self.encoders, strict=True)
+        }
+
     def forward(self, crops: Crops) -> Estimate:
         """Bodies of the B people in the crops; raises as `Estimator.forward`."""
-        features = [
-            encoder(self._maps(crops, kind)) for kind, encoder in zip(self.inputs, self.encoders, strict=True)
-        ]
-        return self.parameters_of.estimate(self.mean + self.estimator(torch.cat(features, 1)))
+        found = crops.features or self.look(crops)
+        encoded = [encoder(found[kind]) for kind, encoder in zip(self.inputs, self.encoders, strict=True)]
+        return self.parameters_of.estimate(self.mean + self.estimator(torch.cat(encoded, 1)))

@@ -22,7 +22,7 @@ from bodyloop.data.crops import Surface
 from bodyloop.evaluate.tables import Figures
 from bodyloop.nets.build import build, load_estimator
 from bodyloop.studies.measure import measured
-from bodyloop.train.larder import Pantry
+from bodyloop.train.larder import Pantry, see_before
 from bodyloop.train.recipes import AnyRecipe, Data, Pose2dRecipe, Recipe, Scale, SyntheticData, recipes_before
 from bodyloop.train.run import Machine
 from bodyloop.train.run_files import LAST, STATE, folder_of
@@ -34,6 +34,8 @@ Tell = Callable[[str], None]
 
 STEPS: dict[Scale, int] = {"smoke": 2, "cpu": 1000, "gpu": 5000}
 """Steps of each phase. The papers' numbers of epochs would take days for a table."""
+SIGHTED_STEPS = 2000
+"""At scale cpu, of networks whose features are kept: they cost a small part."""
 TEST_PEOPLE: dict[Scale, int] = {"smoke": 6, "cpu": 500, "gpu": 1000}
 TEST_SEED = 1
 """Of the test people: those of seed 0 were looked at while the small networks were chosen."""
@@ -96,7 +98,8 @@ class Workshop:
 
 def for_table(recipe: Recipe, scale: Scale, mocap: bool, seed: int, times: int = 1) -> Recipe:
     """A recipe with a table's seed and so many times its steps, which looks at validation people at its end alone."""
-    phases = tuple(replace(phase, steps=times * STEPS[scale]) for phase in recipe.phases)
+    each = SIGHTED_STEPS if recipe.versions else STEPS[scale]
+    phases = tuple(replace(phase, steps=times * each) for phase in recipe.phases)
     steps = sum(phase.steps for phase in phases)
     recipe = replace(recipe, phases=phases, seed=seed, validate_every=steps, save_every=min(100, steps))
     return with_mocap(recipe) if mocap else recipe
@@ -162,6 +165,20 @@ def _sizes_of(recipe: AnyRecipe) -> AnyRecipe:
     return replace(recipe, phases=(first,), seed=0, begin=None)
 
 
+def _looks(recipes: Iterable[AnyRecipe]) -> list[Recipe]:
+    """Recipes that keep features, one for all that look at the same."""
+    found: dict[object, Recipe] = {}
+    for recipe in recipes:
+        if isinstance(recipe, Recipe) and recipe.versions:
+            drawn = tuple((d.domain, d.count) for d in _drawn_by(recipe) if isinstance(d, SyntheticData))
+            found.setdefault((recipe.network, recipe.versions, recipe.augment, recipe.begin, drawn), recipe)
+    return list(found.values())
+
+
+def _silent(what: str, done: int, wanted: int) -> None:
+    """Progress of what a table's lines tell anyway."""
+
+
 def _prefix(recipe: AnyRecipe) -> Recipe | None:
     """The recipe without its last phase; fits in the loop are kept with all phases, so those share nothing."""
     if isinstance(recipe, Pose2dRecipe) or len(recipe.phases) < 2 or recipe.loop is not None:
@@ -192,6 +209,10 @@ def train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
     pantry = shop.pantry(tell)
     for recipe, data in _data(waiting):  # once, by all cores, and not by each of the processes that train
         pantry.crops(data, recipe)
+    for recipe in _looks(waiting):
+        see_before(
+            recipe, pantry, make_tools(TrainingJob(recipe.name, shop.folder), pantry.body, tell, _silent)
+        )
     tell(f"{total} networks to train")
     alone = shop.workers == 1 or shop.accelerator != "cpu"
     context = multiprocessing.get_context("spawn")
@@ -226,7 +247,7 @@ def _train(recipe: AnyRecipe, before: Recipe | None, shop: Workshop) -> str:
         os.replace(partial, out / STATE)
     body = builtin_body()
     job = TrainingJob(recipe.name, out, mocap=shop.mocap, cache=shop.cache)
-    tools = make_tools(job, body, lambda text: None, lambda what, done, wanted: None)
+    tools = make_tools(job, body, lambda text: None, _silent)
     on_gpu = shop.accelerator != "cpu"
     machine = Machine(
         shop.accelerator,

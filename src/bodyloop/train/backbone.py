@@ -2,7 +2,8 @@
 
 A row of a table may cost two cores no more than some hundred thousand crops, few to learn to see from. So small
 networks all start from one backbone, which was trained for longer on 2D keypoints alone, the label that none of the
-papers does without: heatmaps from its last two groups, each read out as the mean place.
+papers does without (`bodyloop.nets.landmarks.LandmarkNet`): as a plain ResNet, to be trained on, or with its landmarks,
+to see by as it is.
 """
 
 import math
@@ -13,17 +14,24 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from bodyloop.body.skeletons import UNION45
+from bodyloop.body.parts import PARTITIONS
 from bodyloop.data.batch import Batch
-from bodyloop.nets.estimator import IMAGE_MEAN, IMAGE_SPREAD
-from bodyloop.nets.resnet import ResNet, ResNetKind
+from bodyloop.nets.estimator import IMAGE_MEAN, IMAGE_SPREAD, InputKind
+from bodyloop.nets.landmarks import LandmarkNet
+from bodyloop.nets.resnet import ResNetKind
+from bodyloop.nets.two_branch import PartColors
 from bodyloop.terms import crop_coordinates, known_mean
 from bodyloop.train.checkpoint import Checkpoint
 from bodyloop.train.feed import Feed
+from bodyloop.train.regressor import crops_of
+from bodyloop.writing import make_folder
 
 REPORT_EVERY = 500  # steps between reports and checkpoints
+STANDARD = 64
+"""Batches by which features are standardised."""
+Look = Callable[[Batch], Tensor]
+"""What a network looks at, (B, 3, R, R)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class BackboneConfig:
     Attributes:
         kind, width: of the ResNet.
         resolution: of the crops.
+        looks_at: pictures, or maps drawn from the truth.
+        landmarks: what is written: the whole network, or its ResNet alone.
         steps: of the optimiser.
         batch: people a step.
         rate: highest learning rate (AdamW, cosine).
@@ -43,36 +53,13 @@ class BackboneConfig:
     kind: ResNetKind = "resnet18"
     width: int = 16
     resolution: int = 64
+    looks_at: InputKind = "image"
+    landmarks: bool = False
     steps: int = 20_000
     batch: int = 32
     rate: float = 2e-3
     decay: float = 1e-2
     seed: int = 0
-
-
-class KeypointNet(nn.Module):
-    """A ResNet, and heatmaps of the union's landmarks from its last two groups.
-
-    Args:
-        kind, width: of the ResNet.
-    """
-
-    def __init__(self, kind: ResNetKind, width: int) -> None:
-        super().__init__()
-        self.backbone = ResNet(kind, width)
-        last, inner = self.backbone.channels, self.backbone.channels // 2
-        self.from_last, self.from_before = nn.Conv2d(last, inner, 1), nn.Conv2d(inner, inner, 1)
-        self.heatmaps = nn.Conv2d(inner, len(UNION45), 3, padding=1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Crops (B, 3, R, R), normalised, to crop coordinates (B, 45, 2)."""
-        *_, before, last = self.backbone.groups(images)
-        coarse = interpolate(self.from_last(last), size=before.shape[-2:], mode="nearest")
-        maps = self.heatmaps(torch.relu(coarse + self.from_before(before)))
-        share = maps.flatten(2).softmax(-1).unflatten(2, maps.shape[-2:])
-        side = torch.arange(maps.shape[-1], device=maps.device, dtype=maps.dtype)
-        places = (2 * side + 1) / maps.shape[-1] - 1
-        return torch.stack([(share.sum(2) * places).sum(-1), (share.sum(3) * places).sum(-1)], -1)
 
 
 def keypoint_labels(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -81,18 +68,35 @@ def keypoint_labels(batch: Batch) -> tuple[Tensor, Tensor]:
     return places, (batch.confidence > 0) & (places.abs() < 1).all(-1)
 
 
+def look_of(kind: InputKind, partition: str = "densepose") -> Look:
+    """What networks that look at pictures, IUV maps or parts (in their first colours) give to their backbones."""
+    colors = PartColors(len(PARTITIONS[partition].parts)).requires_grad_(False)
+
+    def look(batch: Batch) -> Tensor:
+        crops = crops_of(batch, (kind,))
+        if kind == "parts":
+            assert crops.parts is not None
+            return colors(crops.parts).contiguous(memory_format=torch.channels_last)
+        if kind == "iuv":
+            assert crops.iuv is not None
+            return crops.iuv.contiguous(memory_format=torch.channels_last)
+        return normalised(batch.image)
+
+    return look
+
+
 def train_backbone(
     feed: Feed,
     path: Path,
     config: BackboneConfig,
     tell: Callable[[str], None],
-    judge: Callable[[KeypointNet], float] | None = None,
+    judge: Callable[[LandmarkNet], float] | None = None,
     workers: int = 0,
-) -> KeypointNet:
+) -> LandmarkNet:
     """Train and write the backbone (safetensors, half precision); a killed run goes on from its checkpoint.
 
     Args:
-        feed: lessons of `BackboneConfig.batch` people.
+        feed: lessons of `BackboneConfig.batch` people, with what `BackboneConfig.looks_at` says.
         path: of the weights; the checkpoint stands beside it.
         config: settings.
         tell: called with a line now and then.
@@ -104,10 +108,10 @@ def train_backbone(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = KeypointNet(config.kind, config.width)
+        network = LandmarkNet(config.kind, config.width)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), config.rate, weight_decay=config.decay)
-    parts = {"network": network, "optimiser": optimiser}
+    look, parts = look_of(config.looks_at), {"network": network, "optimiser": optimiser}
     checkpoint = Checkpoint(path.with_suffix(".ckpt"), config)
     generator, total = torch.Generator(), 0.0
     first = checkpoint.restore(parts, generator)
@@ -116,7 +120,7 @@ def train_backbone(
             warm = min(1.0, step / (0.01 * config.steps))
             group["lr"] = config.rate * min(warm, 0.5 + 0.5 * math.cos(math.pi * step / config.steps))
         network.train()
-        loss = keypoint_error(network, lesson.batch)
+        loss = keypoint_error(network, lesson.batch, look)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -128,12 +132,26 @@ def train_backbone(
             tell(f"step {step:,} of {config.steps:,}: loss {total / REPORT_EVERY:.4f}{judged}")
             total = 0.0
             checkpoint.keep(parts, generator, step)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = network.backbone.state_dict()
-    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    save_file({k: v.contiguous() for k, v in half.items()}, path)
+    network.eval()
+    if config.landmarks:
+        _standardise(network, feed, look)
+    make_folder(path.parent)
+    _write(network if config.landmarks else network.backbone, path)
     checkpoint.done()
-    return network.eval()
+    return network
+
+
+def _write(module: nn.Module, path: Path) -> None:
+    """Weights in half precision."""
+    half = {k: v.half() if v.is_floating_point() else v for k, v in module.state_dict().items()}
+    save_file({k: v.contiguous() for k, v in half.items()}, path)
+
+
+@torch.no_grad()
+def _standardise(network: LandmarkNet, feed: Feed, look: Look) -> None:
+    """By the first people that it was trained with."""
+    features = [network.raw_features(look(feed[step].batch)) for step in range(STANDARD)]
+    network.standardise(torch.cat(features))
 
 
 def normalised(images: Tensor) -> Tensor:
@@ -142,9 +160,15 @@ def normalised(images: Tensor) -> Tensor:
     return ((images - mean) / spread).contiguous(memory_format=torch.channels_last)
 
 
-def keypoint_error(network: KeypointNet, batch: Batch) -> Tensor:
+def keypoint_error(network: LandmarkNet, batch: Batch, look: Look) -> Tensor:
     """L1 in crop coordinates, the mean over known landmarks."""
     places, known = keypoint_labels(batch)
-    return known_mean(
-        (network(normalised(batch.image)) - torch.where(known[..., None], places, 0.0)).abs().sum(-1), known
-    )
+    found = network.places(look(batch))
+    return known_mean((found - torch.where(known[..., None], places, 0.0)).abs().sum(-1), known)
+
+
+@torch.no_grad()
+def keypoint_distance(network: LandmarkNet, batch: Batch, look: Look) -> float:
+    """Mean distance from the labels in pixels of a crop of 224."""
+    places, known = keypoint_labels(batch)
+    return float((network.places(look(batch)) - places).norm(dim=-1)[known].mean()) * 112

@@ -34,10 +34,15 @@ from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.fit.pool import CandidatePool, default_pool
 from bodyloop.geometry import Camera
+from bodyloop.nets.backbones import SHIPPED
+from bodyloop.nets.build import build
+from bodyloop.nets.estimator import Estimator
 from bodyloop.nets.two_branch import TwoBranchConfig
 from bodyloop.train.candidates import CandidateStock, stock_candidates
+from bodyloop.train.features import keep_features
 from bodyloop.train.fits import FitsDictionary, initial_fits
 from bodyloop.train.recipes import AnyRecipe, CandidateStart, Data, Phase, Recipe, RecordData, SyntheticData
+from bodyloop.train.regressor import Regressor
 
 POSES_APART = 8.0  # degrees, as the priors are trained
 SHARED = 112
@@ -211,17 +216,27 @@ class Larder:
     validation_candidates: dict[int, CandidateStock]
 
 
-def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
+def stock(
+    recipe: Recipe,
+    pantry: Pantry,
+    tools: Tools,
+    backbones: dict[str, str | Path] | None = None,
+) -> Larder:
     """Find or make what a recipe needs.
+
+    Args:
+        recipe: of the run.
+        pantry, tools: of the run.
+        backbones: weights that its backbones begin with, as for `build`.
 
     Raises:
         InputError: see `Pantry.crops`, and files that are damaged.
     """
     recipe = _as_labelled(recipe)
-    phases = []
-    for phase in recipe.phases:
-        sources = [source_of(data, recipe, pantry) for data in phase.data]
-        phases.append(CropBatches(sources, recipe.augment, pantry.body, _wanted(recipe, phase)))
+    phases = [_phase(recipe, phase, pantry) for phase in recipe.phases]
+    if recipe.versions:
+        network = build(recipe.network, recipe.seed, backbones)
+        phases = [seen(batches, recipe, network, pantry, tools) for batches in phases]
     people = source_of(replace(recipe.validation, skeleton=None), recipe, pantry)
     if not people.crops.column("has_pose").any():
         raise InputError(
@@ -233,6 +248,46 @@ def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
     own = _candidates(recipe, pantry, tools, [replace(validation.sources[0], skeleton=skeleton)])
     candidates = [_candidates(recipe, pantry, tools, batches.sources) for batches in phases]
     return Larder(phases, validation, _fits(recipe, pantry, tools, phases), candidates, own)
+
+
+def _phase(recipe: Recipe, phase: Phase, pantry: Pantry) -> CropBatches:
+    sources = [source_of(data, recipe, pantry) for data in phase.data]
+    return CropBatches(sources, recipe.augment, pantry.body, _wanted(recipe, phase))
+
+
+def seen(
+    batches: CropBatches, recipe: Recipe, network: Estimator, pantry: Pantry, tools: Tools
+) -> CropBatches:
+    """The same with features of versions of all crops in place of pictures, found or made by a network as it is."""
+    regressor = Regressor(network, pantry.body)
+    known = []
+    for number, source in enumerate(batches.sources):
+        tools.tell(
+            f"features of {source.crops.spec.name}, {recipe.versions} versions of {len(source.crops):,} crops"
+        )
+        features = keep_features(
+            batches,
+            number,
+            recipe.versions,
+            regressor,
+            lambda done, wanted: tools.progress("looking", done, wanted),
+        )
+        known.append(replace(source, known=features))
+    return CropBatches(known, batches.augment, pantry.body, batches.wanted)
+
+
+def see_before(recipe: Recipe, pantry: Pantry, tools: Tools) -> None:
+    """Make the features of a recipe that begins with backbones that ship, for runs in several processes."""
+    if recipe.versions and recipe.begin is None and recipe.start == "shipped":
+        network = build(recipe.network, recipe.seed, shipped_backbones(recipe))
+        recipe = _as_labelled(recipe)
+        for phase in recipe.phases:
+            seen(_phase(recipe, phase, pantry), recipe, network, pantry, tools)
+
+
+def shipped_backbones(recipe: Recipe) -> dict[str, str | Path]:
+    """For `build`: those that ship, in every role."""
+    return dict.fromkeys(build(recipe.network, recipe.seed).backbones(), SHIPPED)
 
 
 def _as_labelled(recipe: Recipe) -> Recipe:
@@ -266,7 +321,7 @@ def _wanted(recipe: Recipe, phase: Phase | None) -> Wanted:
 def plain(source: CropSource, recipe: AnyRecipe, pantry: Pantry, wanted: Wanted) -> CropBatches:
     """Crops that are not augmented."""
     augment = AugmentConfig.none(recipe.augment.resolution, recipe.augment.margin)
-    return CropBatches([source], augment, pantry.body, wanted)
+    return CropBatches([replace(source, known=None)], augment, pantry.body, wanted)
 
 
 def fitted_data(recipe: Recipe) -> list[Data]:

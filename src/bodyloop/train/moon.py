@@ -20,7 +20,9 @@ from bodyloop.nets.pose2pose import Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
 from bodyloop.train.recipes import (
     CPU_RATE,
+    SIGHTED_RATE,
     SIZES,
+    VERSIONS,
     NetworkLabels,
     Optimiser,
     Phase,
@@ -115,10 +117,12 @@ def _mixture(wild: SyntheticData, scale: Scale, bridge: Bridge, more: bool) -> t
 def _network(kind: Estimating, scale: Scale, pose: PoseOutput) -> Config:
     if kind == "hmr":
         small = HmrConfig("resnet18", 8, 64, 64, dropout=0.1)
-        return {"smoke": small, "cpu": HmrConfig.small(), "gpu": HmrConfig()}[scale]
+        return {"smoke": small, "cpu": HmrConfig.sighted(), "gpu": HmrConfig()}[scale]
     if kind == "two_branch":
         tiny = TwoBranchConfig(("image",), "resnet18", "resnet18", 8, 64, 64, "rot6d")
-        return {"smoke": tiny, "cpu": TwoBranchConfig.small(), "gpu": TwoBranchConfig(main="resnet50")}[scale]
+        return {"smoke": tiny, "cpu": TwoBranchConfig.sighted(), "gpu": TwoBranchConfig(main="resnet50")}[
+            scale
+        ]
     space = replace(
         Pose2PoseConfig(),
         pose="direct" if pose == "rotations" else "latent",
@@ -192,10 +196,18 @@ def pose2d(scale: Scale = "cpu") -> Pose2dRecipe:
 
 def pose3d(scale: Scale = "cpu") -> Recipe:
     """The 3D pose network that others begin with: SPIN, from random weights."""
-    return replace(spin(scale), name="spin-random", start="random")
+    recipe = replace(spin(scale), name="spin-random", start="random", versions=0)
+    if scale != "cpu":
+        return recipe
+    optimiser = replace(recipe.optimiser, rate=CPU_RATE)
+    return replace(recipe, network=HmrConfig.small(), optimiser=optimiser)
 
 
 def _begun(recipe: Recipe, begin: Beginning, scale: Scale) -> Recipe:
+    if scale == "cpu" and isinstance(recipe.network, HmrConfig | TwoBranchConfig):
+        # These see by what ships, whatever others begin with.
+        optimiser = replace(recipe.optimiser, rate=SIGHTED_RATE)
+        return replace(recipe, optimiser=optimiser, start="shipped", versions=VERSIONS)
     if begin in ("random", "classifier"):
         return replace(recipe, start=begin)
     return replace(recipe, begin=pose2d(scale) if begin == "2d pose" else pose3d(scale))

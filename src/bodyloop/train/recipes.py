@@ -1,8 +1,9 @@
 """Recipes: functions that return everything a training run depends on, as one frozen configuration.
 
 Three scales of each: "gpu" has the paper's sizes; "cpu" trains a small network within the hour on two cores; "smoke"
-shows within seconds that all works. Small networks start from the small backbone that ships, and learn with a higher
-rate that falls to 0; the papers' start from ImageNet's (`--backbone hub`) and keep theirs. Data sets are the synthetic
+shows within seconds that all works. Small networks start from the small backbones that ship, and learn with a higher
+rate that falls to 0; those of which only vectors of features are wanted see by landmarks and leave that backbone as it
+is. The papers' start from ImageNet's (`--backbone hub`) and keep theirs. Data sets are the synthetic
 domains in the place of the papers' own (see docs/synthetic.md); `RecordData` names real ones.
 """
 
@@ -371,6 +372,8 @@ class Recipe:
             to be given.
         begin: network, trained by a recipe of its own, with whose backbone this one's begin instead.
         candidates: for networks that start from some.
+        versions: if not 0, backbones stay as they begin, and what they make of so many changed versions of each crop is
+            kept on disk: a step then costs a small part of what it does else, and draws one of the versions.
     """
 
     name: str
@@ -391,6 +394,7 @@ class Recipe:
     start: Literal["random", "shipped", "classifier"] = "random"
     begin: "Recipe | Pose2dRecipe | None" = field(default=None, metadata=LATER)
     candidates: CandidateStart | None = field(default=None, metadata=LATER)
+    versions: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -401,6 +405,10 @@ class Recipe:
         object.__setattr__(self, "augment", same)
         if min(self.validate_every, self.save_every, self.log_every) < 1 or self.seed < 0:
             raise InputError("steps between events are at least 1, and a seed is at least 0")
+        if self.versions < 0 or (self.versions and self.start == "random" and self.begin is None):
+            raise InputError(
+                "versions: features are kept of backbones that were trained before; set start=shipped, or versions=0"
+            )
 
     @property
     def steps(self) -> int:
@@ -467,7 +475,9 @@ SIZES: dict[Scale, _Sizes] = {
     "gpu": _Sizes(50_000, 320, 64, 0, 1000),
 }
 
-CPU_RATE = 5e-4
+CPU_RATE, SIGHTED_RATE = 5e-4, 1e-3
+VERSIONS = 6
+"""Of each crop, whose features small networks keep that see by landmarks."""
 
 
 def _epochs(epochs: int, data: tuple[Data, ...], batch: int) -> int:
@@ -486,6 +496,9 @@ def _finished(recipe: Recipe, scale: Scale) -> Recipe:
     if scale == "smoke":
         every = {"validate_every": 2, "save_every": 2, "log_every": 1, "mesh_points": 60, "part_map": 14}
         return replace(recipe, phases=phases, optimiser=optimiser, **every)  # type: ignore[arg-type]
+    if isinstance(recipe.network, HmrConfig | TwoBranchConfig):
+        optimiser = replace(optimiser, rate=SIGHTED_RATE)
+        return replace(recipe, phases=phases, optimiser=optimiser, start="shipped", versions=VERSIONS)
     return replace(recipe, phases=phases, optimiser=optimiser, start="shipped")
 
 
@@ -508,14 +521,14 @@ _KEYPOINTS = Labels(dense=0.0, parts=0.0, iuv=0.0, three_d=0.0)
 def _hmr(scale: Scale) -> HmrConfig:
     if scale == "smoke":
         return HmrConfig("resnet18", 8, 64, 64, dropout=0.1)
-    return HmrConfig.small() if scale == "cpu" else HmrConfig()
+    return HmrConfig.sighted() if scale == "cpu" else HmrConfig()
 
 
 def _two_branch(scale: Scale, inputs: tuple[InputKind, ...]) -> TwoBranchConfig:
     if scale == "smoke":
         return TwoBranchConfig(inputs, "resnet18", "resnet18", 8, 64, 64, "rot6d")
     if scale == "cpu":
-        return TwoBranchConfig.small(inputs)
+        return TwoBranchConfig.sighted(inputs)
     return TwoBranchConfig(inputs, main="resnet101" if len(inputs) == 1 else "resnet50")
 
 

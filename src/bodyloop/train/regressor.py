@@ -1,7 +1,7 @@
 """What a regression network is trained by: its answers beside the labels, in the axes of the crops' cameras."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from bodyloop.data.crop_batches import Lesson
 from bodyloop.evidence import place_in_view
 from bodyloop.geometry import Camera, CropTransform
 from bodyloop.nets.candidates import draw_candidate
-from bodyloop.nets.estimator import Crops, Estimate, Estimator
+from bodyloop.nets.estimator import Crops, Estimate, Estimator, InputKind
 from bodyloop.nets.heatmaps import draw_gaussians
 from bodyloop.nets.multistage import Multistage, StagedEstimate
 from bodyloop.nets.pose2pose import JointEstimate, Pose2Pose
@@ -74,6 +74,19 @@ class Targets:
         return cls(batch.bodies, rotations, betas, pose & orientation & betas, torch.zeros_like(pose))
 
 
+def crops_of(batch: Batch, kinds: Sequence[InputKind]) -> Crops:
+    """What networks look at, of these kinds."""
+    iuv = parts = None
+    if "iuv" in kinds:
+        assert batch.iuv is not None, "lessons were asked for without IUV maps"
+        iuv = batch.iuv / batch.iuv.new_tensor([24.0, 1.0, 1.0])[:, None, None]
+    if "parts" in kinds:
+        assert batch.parts is not None, "lessons were asked for without maps of parts"
+        parts = batch.parts.long() - 1
+        parts = torch.where(parts == 254, -1, parts)
+    return Crops(batch.image if "image" in kinds else None, iuv, parts)
+
+
 class Regressor:
     """A network with all that its losses need."""
 
@@ -94,29 +107,29 @@ class Regressor:
         self._parts: dict[str, Tensor] = {}
         self._priors: dict[str, PosePrior] = {}
 
-    def crops(self, batch: Batch, stocks: Mapping[int, CandidateStock] | None = None) -> Crops:
+    def crops(
+        self,
+        batch: Batch,
+        stocks: Mapping[int, CandidateStock] | None = None,
+        features: Mapping[str, Tensor] | None = None,
+    ) -> Crops:
         """What the network looks at.
 
         Args:
             batch: people.
             stocks: candidates of the sources of a batch, by number (`Batch.source`), for networks that need some:
                 in training any of a person's, by torch's own random numbers, otherwise the first.
+            features: of the crops, where they are known: then there is nothing else to look at.
         """
-        kinds = self.network.inputs
-        iuv = parts = None
-        if "iuv" in kinds:
-            assert batch.iuv is not None, "lessons were asked for without IUV maps"
-            iuv = batch.iuv / batch.iuv.new_tensor([24.0, 1.0, 1.0])[:, None, None]
-        if "parts" in kinds:
-            assert batch.parts is not None, "lessons were asked for without maps of parts"
-            parts = batch.parts.long() - 1
-            parts = torch.where(parts == 254, -1, parts)
+        if features is not None:
+            return Crops(features=features)
+        crops = crops_of(batch, self.network.inputs)
         candidate = None
         if self.network.needs_candidate:
             share = torch.rand(len(batch)) if self.network.training else torch.zeros(len(batch))
             bodies = candidates_in(batch, stocks or {}, self.body, share)
             candidate = draw_candidate(self.body, bodies, batch.camera, self.network.candidate_map)
-        return Crops(batch.image if "image" in kinds else None, iuv, parts, candidate)
+        return replace(crops, candidate=candidate)
 
     def refined(self, batch: Batch, candidates: Bodies) -> Bodies:
         """The people whom a network that starts from candidates makes of them, in the axes of the crops' cameras."""

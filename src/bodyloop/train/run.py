@@ -23,7 +23,6 @@ from bodyloop.data.crop_batches import Lesson
 from bodyloop.data.mixture import Draw
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
-from bodyloop.nets.backbones import SHIPPED
 from bodyloop.nets.build import build, save_estimator
 from bodyloop.nets.estimator import Estimate
 from bodyloop.nets.multistage import MultistageConfig
@@ -31,7 +30,7 @@ from bodyloop.nets.pose2pose import Pose2PoseConfig
 from bodyloop.priors.adversarial import Adversarial, discriminator_loss
 from bodyloop.train.feed import Feed
 from bodyloop.train.fits import FitsDictionary, Loop
-from bodyloop.train.larder import Larder, Pantry, Tools, stock
+from bodyloop.train.larder import Larder, Pantry, Tools, shipped_backbones, stock
 from bodyloop.train.recipes import Phase, Recipe, Supervision
 from bodyloop.train.regressor import Regressor, Targets
 from bodyloop.train.run_files import BEST, LAST, LOG, STATE, settle
@@ -148,7 +147,9 @@ def train(
     if recipe.begin is not None and backbones is None:
         file = tools.trained(recipe.begin) / LAST
         backbones = dict.fromkeys(build(recipe.network, recipe.seed).backbones(), file)
-    larder = stock(recipe, pantry, tools)
+    if backbones is None and recipe.start == "shipped":
+        backbones = shipped_backbones(recipe)
+    larder = stock(recipe, pantry, tools, backbones)
     taught = teach(recipe, larder, pantry, tools, fabric.device)
     fabric.launch()
     run = _Run(recipe, out, pantry.body, larder, taught, tools, machine, fabric, backbones)
@@ -233,14 +234,13 @@ class _Run:
         self.recipe, self.out, self.tools, self.machine, self.fabric = recipe, out, tools, machine, fabric
         self.clock, self.larder = Clock(), larder
         self.body = body.to(fabric.device)
-        if backbones is None and recipe.start == "shipped":
-            backbones = dict.fromkeys(build(recipe.network, recipe.seed).backbones(), SHIPPED)
         self.network = build(recipe.network, recipe.seed, backbones).to(fabric.device)
         if machine.channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model: nn.Module = self.network
         if fabric.world_size > 1:
-            some_idle = isinstance(recipe.network, MultistageConfig)  # its maps, where they have no labels
+            # Maps without labels, and backbones whose features are kept.
+            some_idle = isinstance(recipe.network, MultistageConfig) or recipe.versions > 0
             self.model = nn.parallel.DistributedDataParallel(self.network, find_unused_parameters=some_idle)
         self.regressor = Regressor(self.network, self.body, recipe.mesh_points)
         chosen = recipe.optimiser
@@ -386,7 +386,7 @@ class _Run:
             group["lr"] = rate
         self.model.train()
         with self.clock("network"):
-            crops = self.regressor.crops(lesson.batch, self.larder.candidates[number])
+            crops = self.regressor.crops(lesson.batch, self.larder.candidates[number], lesson.features)
             with self.fabric.autocast():
                 estimate: Estimate = self.model(crops)
         figures: dict[str, float] = {}
