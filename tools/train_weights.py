@@ -2,13 +2,13 @@
 
     python tools/train_weights.py lifter --mocap DATA
     python tools/train_weights.py backbone --mocap DATA --crops FOLDER
-    python tools/train_weights.py mion --mocap DATA --crops FOLDER --folder RUN   # transformer and consistency network
+    python tools/train_weights.py mion --mocap DATA --crops FOLDER --networks FOLDER   # two networks
 
 DATA holds ``cmu/bvh`` and ``cmu/npz_deepmimic``. Only training subjects train; validation subjects choose.
 A killed run goes on from its checkpoint.
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,16 @@ from bodyloop.data.synthetic.streams import stream
 from bodyloop.nets.build import load_estimator, save_estimator
 from bodyloop.nets.cen import load_cen, save_cen
 from bodyloop.nets.landmarks import LandmarkNet
-from bodyloop.studies.mion import cen_lessons, measure_paths
+from bodyloop.studies.mion import Bench, cen_training, measure_paths, mion_recipe
+from bodyloop.studies.networks import Workshop
+from bodyloop.studies.study import Asked
 from bodyloop.train.backbone import BackboneConfig, keypoint_distance, look_of, train_backbone
 from bodyloop.train.cards import card_text, settings_text
-from bodyloop.train.cen import CenTraining, train_cen
 from bodyloop.train.feed import Feed
 from bodyloop.train.larder import Pantry
 from bodyloop.train.lifter import LifterConfig, lifter_error, train_lifter
 from bodyloop.train.recipes import SyntheticData, get_recipe
 from bodyloop.train.regressor import Regressor
-from bodyloop.train.run import Machine, train
-from bodyloop.train_jobs import TrainingJob, make_tools, with_mocap
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 
@@ -177,46 +176,33 @@ class BackboneRun:
 
 @dataclass(frozen=True)
 class MionRun:
-    """Train the small mesh refinement transformer, then the small consistency network on what it makes."""
+    """Train the small mesh refinement transformer, then the small consistency network on what it makes: those of
+    `bodyloop reproduce mion-table1`."""
 
     mocap: Path
     crops: Path
     """Folder for pictures; those of other runs are shared."""
-    folder: Path
-    """Of the training runs; a killed one goes on."""
+    networks: Path
+    """Folder of the networks of tables; killed runs go on."""
     out: Path = PACKAGE / "nets" / "weights"
     cache: Path | None = None
     """For the converted clips, so that the next run need not convert them."""
-    steps: int = 4000
-    """Of the transformer."""
-    cen_steps: int = 3000
-    """Of the consistency network."""
-    workers: int = 0
 
     def run(self) -> None:
         """Train, save, write the cards."""
-        recipe = with_mocap(get_recipe("mrt"))
-        phases = tuple(replace(phase, steps=self.steps) for phase in recipe.phases)
-        recipe = replace(recipe, phases=phases, validate_every=min(500, self.steps))
-        body, cores = builtin_body(), max(self.workers, 1)
-        pantry = Pantry(self.crops, body, Surface.builtin(), self.mocap, self.cache, cores, _tell)
-        job = TrainingJob("mrt", self.folder, mocap=self.mocap, cache=self.cache)
-        tools = make_tools(job, body, _tell, lambda what, done, wanted: None)
-        machine = Machine("cpu", channels_last=True, workers=self.workers)
-        done = train(recipe, self.folder / "mrt", pantry, tools, machine, resume=True)
-        network = load_estimator(done.best)
+        shop = Workshop(self.networks, self.crops, self.mocap, self.cache)
+        bench = Bench(Asked("cpu", mocap=True), 0, shop, _tell)
+        recipe, training = mion_recipe(bench.asked, bench.seed), cen_training(bench.asked, bench.seed)
+        pantry, cen = shop.pantry(_tell), load_cen(bench.cen())
+        network = bench.refiner(recipe, pantry.body).network
         save_estimator(network, self.out / "mrt-small.safetensors", torch.half)
-        refiner = Regressor(load_estimator(self.out / "mrt-small.safetensors"), body)
-        training = CenTraining.small(self.cen_steps)
-        feed, stocks = cen_lessons(recipe, training, pantry, tools)
-        made = self.folder / "cen.safetensors"
-        if not made.exists():
-            train_cen(feed, stocks, body, made, training, _tell, refiner, self.workers)
-        cen = load_cen(made)
         save_cen(cen, self.out / "cen-small.safetensors")
+        refiner = Regressor(load_estimator(self.out / "mrt-small.safetensors"), pantry.body)
         people = SyntheticData("wild", 200, split="validation", size=160, poses="mocap", skeleton="coco17")
         found = measure_paths(refiner, cen, recipe, people, pantry)
-        command = "Command: `python tools/train_weights.py mion --mocap DATA --crops FOLDER --folder RUN`."
+        command = (
+            "Command: `python tools/train_weights.py mion --mocap DATA --crops FOLDER --networks FOLDER`."
+        )
         data = (
             "Data: 10,000 synthetic people each of studio and wild, poses of the training subjects' motion capture; 3D "
             "labels of the studio alone, 2D keypoints of all, candidates by keypoints off by 2 % of the box."
@@ -229,8 +215,7 @@ class MionRun:
             f"Liu et al. 2021, section 3.2; {_parameters(network)} parameters, half precision.",
             [
                 data,
-                f"Settings: {settings_text(network.config)}; {self.steps:,} steps, the best of the validation people "
-                "of the bridge.",
+                f"Settings: {settings_text(network.config)}; {recipe.steps:,} steps, seed {recipe.seed}.",
                 command,
                 f"{judged}: first candidate PA-MPJPE {start:.1f} mm, made better {one.pa_mpjpe_mm:.1f} mm, MPJPE "
                 f"{one.mpjpe_mm:.1f} mm.",

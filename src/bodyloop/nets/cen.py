@@ -8,7 +8,7 @@ the lowest mean distance is chosen.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +18,7 @@ from torch.nn.functional import softplus
 from bodyloop.errors import InputError
 from bodyloop.nets.backbones import check_backbone
 from bodyloop.nets.estimator import IMAGE_MEAN, IMAGE_SPREAD, check_positive
-from bodyloop.nets.resnet import ResNet
+from bodyloop.nets.resnet import ResNet, ResNetKind
 from bodyloop.network_files import read_network, save_network
 
 VERTICES = 13_718
@@ -44,7 +44,7 @@ class CenConfig:
 
     def __post_init__(self) -> None:
         check_backbone(self.backbone)
-        if self.backbone.startswith("timm/"):
+        if self.backbone not in get_args(ResNetKind):
             raise InputError(f"this network needs a ResNet, got {self.backbone!r}")
         check_positive(width=self.width, resolution=self.resolution, points=self.points)
 

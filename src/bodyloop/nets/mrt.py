@@ -12,7 +12,7 @@ rotations be corrections of the candidate's.
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from bodyloop.nets.backbones import check_backbone
 from bodyloop.nets.estimator import Crops, Estimate, Estimator, check_choice, check_positive
 from bodyloop.nets.heatmaps import cell_centers
 from bodyloop.nets.parameters import Parameters
-from bodyloop.nets.resnet import ResNet
+from bodyloop.nets.resnet import ResNet, ResNetKind
 
 Encoding = Literal["pncc", "place"]
 
@@ -80,7 +80,7 @@ class MrtConfig:
             decoders=self.decoders,
             hidden=self.hidden,
         )
-        if self.backbone.startswith("timm/"):
+        if self.backbone not in get_args(ResNetKind):
             raise InputError(f"this network needs a ResNet's maps, got {self.backbone!r}")
         if self.resolution < 32 or self.resolution % 32:
             raise InputError(f"resolution should be a multiple of 32, got {self.resolution}")
