@@ -225,9 +225,7 @@ class LiveView:
         scene.configure_environment_map(None)  # whose reflections take a machine without a graphics card long
         scene.configure_default_lights(enabled=False)
         scene.add_light_ambient("/lights/soft", intensity=1.1)
-        lamp = np.array([-0.5, 0.9, 1.0]) * (
-            1.0 if self.scene.axes == "world" else np.array([1.0, -1.0, -1.0])
-        )
+        lamp = (-0.5, 0.9, 1.0) if self.scene.axes == "world" else (-0.5, -0.9, -1.0)
         scene.add_light_directional("/lights/lamp", position=lamp, intensity=1.8, cast_shadow=False)
 
     def _refresh(self, anew: bool = False) -> None:

@@ -281,7 +281,8 @@ def _frames(
         found = [partial(_read_pixels, image) for image in images]
     else:
         video = VideoFrames(pictures)
-        size = video.at(times[0]).shape[1::-1]
+        height, width = video.at(times[0]).shape[:2]
+        size = width, height
         found = [partial(video.at, seconds) for seconds in times]
     if size is None or size[0] * cameras[0].size[1] != size[1] * cameras[0].size[0]:
         notes.append(
