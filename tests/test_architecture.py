@@ -13,8 +13,9 @@ ROOMS = (
     "showing",  # whoever can be seen may show itself
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
-    "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
-    "export_jobs", "evaluate_jobs", "view_jobs", "studies", "reproduce", "terminal", "cli",
+    "surface_maps", "saved_results", "start_files",
+    "photos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs", "evaluate_jobs",
+    "view_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",

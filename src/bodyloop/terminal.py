@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bodyloop.export_jobs import BodiesExportJob
     from bodyloop.fit import Fits
     from bodyloop.inference import InferJob
+    from bodyloop.pool_jobs import PoolJob
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
     from bodyloop.synth_jobs import SynthJob
@@ -223,6 +224,17 @@ def run_prior_sampling(job: "SampleJob") -> int:
     return 0
 
 
+def run_pool_building(job: "PoolJob") -> int:
+    """Build a pool of candidates, then print its card and where the files are."""
+    from bodyloop.pool_jobs import make_pool
+
+    with _told_with_time() as tell:
+        pool, file, card = make_pool(job, tell)
+    print(card)
+    _print_files([pool, file])
+    return 0
+
+
 def run_synthesis(job: "SynthJob") -> int:
     """Make synthetic people with a progress bar and the rate, then print where the files are."""
     from bodyloop.synth_jobs import make_people
@@ -283,9 +295,7 @@ def run_training(job: "TrainingJob") -> int:
             lambda what, done, wanted: bar.update(task, completed=done, total=wanted, description=what),
         )
     if done.errors:
-        errors = ", ".join(
-            f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items()
-        )
+        errors = ", ".join(f"{name[:-3]} {value:.1f} {name[-2:]}" for name, value in done.errors.items())
         console.print(f"best after step {done.best_step:,}: {errors}")
     _print_files(files)
     return 0

@@ -70,6 +70,18 @@ def test_joints_and_mesh_are_where_the_body_has_them(small: BodyModel, tmp_path:
         np.testing.assert_allclose(turns, 1, atol=1e-3)
 
 
+def test_usds_own_validators_find_nothing(small: BodyModel, tmp_path: Path):
+    validation = pytest.importorskip("pxr.UsdValidation", reason="no usd-core, or one without validators")
+    from pxr import Usd
+
+    save_usd(tmp_path / "a.usd", small, [track(), track("ben", 1)])
+    validators = validation.ValidationRegistry().GetOrLoadAllValidators()
+    assert validators
+    stage = Usd.Stage.Open(str(tmp_path / "a.usd"))
+    found = validation.ValidationContext(validators).Validate(stage)
+    assert [error.GetErrorAsString() for error in found] == []
+
+
 def test_uneven_frames_lie_between_time_codes(small: BodyModel):
     one = track()
     times = one.times.clone()

@@ -181,24 +181,31 @@ class Fits:
             tried=None if self.tried is None else self.tried.to(device),
         )
 
+    def __getitem__(self, index: Tensor) -> "Fits":
+        """People by their numbers (M,) int64, each with a camera of their own."""
+        index = index.to(self.energy.device)
+        numbers, camera = index.tolist(), self.camera.expand(len(self))
+        return Fits(
+            bodies=self.bodies[index],
+            camera=Camera(camera.focal[numbers], camera.center[numbers], camera.size),
+            evidence=self.evidence[index.cpu()],
+            energy=self.energy[index],
+            terms={name: values[index] for name, values in self.terms.items()},
+            error_px=self.error_px[index],
+            error_box=self.error_box[index],
+            seen=self.seen[index],
+            noise=self.noise[index],
+            start=tuple(self.start[i] for i in numbers),
+            doubts=tuple(self.doubts[i] for i in numbers),
+            tried=None if self.tried is None else self.tried.of_people(numbers),
+        )
+
     def where(self, mask: Tensor, other: "Fits") -> "Fits":
         """These people where the mask (N,) bool says so, and those of another fit of the same evidence elsewhere."""
-        both, count = Fits.cat([self, other]), len(self)
+        count = len(self)
         keep = mask.to(self.energy.device)
         index = torch.arange(count, device=keep.device) + torch.where(keep, 0, count)
-        numbers = index.tolist()
-        return replace(
-            self,
-            bodies=both.bodies[index],
-            energy=both.energy[index],
-            terms={name: values[index] for name, values in both.terms.items()},
-            error_px=both.error_px[index],
-            error_box=both.error_box[index],
-            seen=both.seen[index],
-            noise=both.noise[index],
-            start=tuple(both.start[i] for i in numbers),
-            doubts=tuple(both.doubts[i] for i in numbers),
-        )
+        return replace(Fits.cat([self, other])[index], camera=self.camera, evidence=self.evidence)
 
     @property
     def trusted(self) -> Tensor:

@@ -52,6 +52,19 @@ class Hypotheses:
             tuple(name for part in parts for name in part.start),
         )
 
+    def of_people(self, numbers: Sequence[int]) -> "Hypotheses":
+        """Those of some people, who become 0, 1 ..."""
+        found = [
+            (row, new)
+            for new, old in enumerate(numbers)
+            for row in (self.person == old).nonzero()[:, 0].tolist()
+        ]
+        rows = torch.tensor([row for row, _ in found], dtype=torch.int64, device=self.person.device)
+        person = torch.tensor([new for _, new in found], dtype=torch.int64, device=self.person.device)
+        return Hypotheses(
+            self.bodies[rows], person, self.energy[rows], tuple(self.start[row] for row, _ in found)
+        )
+
     def of_later(self, people: int) -> "Hypotheses":
         """The same where that many other people come first."""
         return Hypotheses(self.bodies, self.person + people, self.energy, self.start)
