@@ -100,9 +100,15 @@ class Infer(_Photos):
     detector: Literal["mediapipe", "rtmlib", "none"] = "mediapipe"
     """Finds people and keypoints; none: the boxes of --boxes are all that is known."""
     weights: Annotated[Path | None, _File] = None
-    """The network's weights (.safetensors). Needed until a trained network ships."""
+    """The network's weights (.safetensors), or mrt: the transformer that makes candidates better (docs/many_starts.md).
+    The general network that ships, if left out."""
     refine: bool = False
     """Fit each person from the network's answer, and keep what has the lower energy."""
+    paths: int = 5
+    """Candidates of each person, for networks that make those better."""
+    choose: Literal["cen", "energy"] = "cen"
+    """Which answer from several candidates is a person's: the one that a network finds nearest to the photo, or that of
+    lowest energy. The others are kept in body.npz, for bodyloop view."""
     device: Annotated[str, tyro.conf.arg(metavar="NAME")] = "cpu"
     """Where network and fits run: cpu, cuda, cuda:1 ..."""
 

@@ -13,7 +13,8 @@ from bodyloop.evidence.photos import Photo
 from bodyloop.fit import Fits
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import load_estimator
-from bodyloop.photos import Job, Method, PhotoResult, Summary, load_solver, work
+from bodyloop.nets.mrt import Mrt
+from bodyloop.photos import MOST_CANDIDATES, Choice, Job, Method, PhotoResult, Summary, load_solver, work
 from bodyloop.surface_maps import SurfaceMaps
 
 if TYPE_CHECKING:
@@ -27,11 +28,15 @@ class InferJob(Job):
     Attributes:
         weights: the network (`bodyloop.nets.build.save_estimator`); the one that ships if None.
         refine: fit each person from the network's answer, and keep what has the lower energy.
+        paths, choose: of networks that make candidates better (MION): how many of each person, and which answer is
+            theirs: the one that the consistency network finds nearest to the photo, or that of the lowest energy.
         device: where the network and the fits run: "cpu", "cuda", "cuda:1" ...
     """
 
     weights: Path | None = None
     refine: bool = False
+    paths: int = 5
+    choose: Choice = "cen"
     device: str = "cpu"
 
 
@@ -40,10 +45,14 @@ def infer_photos(job: InferJob, progress: Callable[[int, int, str], None] | None
     device = find_device(job.device)
     network = load_estimator(find_weights(job.weights)).to(device)
     check_maps(job, network)
+    if not 1 <= job.paths <= MOST_CANDIDATES:
+        raise InputError(f"--paths: expected 1 to {MOST_CANDIDATES}, got {job.paths}")
 
     def method(body: BodyModel, photos: list[Path]) -> Method:
         fitted = body if job.refine else None
         maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, fitted, photos)
+        if isinstance(network, Mrt):
+            return _Paths(job, body.to(device), network, maps)
         return _Inference(job, body.to(device), network, maps)
 
     return work(job, method, progress)
@@ -111,3 +120,30 @@ class _Inference:
         """The solver, where fits go on."""
         if self.job.refine:
             load_solver(self.body, ("mean",), "gmm")
+
+
+@dataclass(frozen=True)
+class _Paths(_Inference):
+    """The method of ``bodyloop infer`` with a network that makes candidates better."""
+
+    network: "Mrt"
+    boxes_suffice: bool = False
+
+    def __call__(self, photo: Photo, evidence: Evidence, camera: Camera, result: PhotoResult) -> Fits:
+        from bodyloop.annotate.consistency import default_cen, infer_paths
+
+        surfaces = None
+        if self.job.refine:
+            surfaces, notes = self.maps.of(photo, evidence)
+            result.notes += notes
+        return infer_paths(
+            self.network,
+            photo.pixels,
+            evidence,
+            camera,
+            self.body,
+            judge=default_cen() if self.job.choose == "cen" else None,
+            paths=self.job.paths,
+            refine=self.job.refine,
+            surfaces=surfaces,
+        ).to("cpu")

@@ -106,11 +106,11 @@ def fit_alternatives(
     ]
     if starts:
         fits.append(fit_people(evidence, camera, body, config, starts, surfaces=surfaces))
-    return _ranked(fitter, fits, surfaces)
+    return rank_fits(fitter, fits, surfaces)
 
 
-def _ranked(fitter: Fitter, fits: list[Fits], surfaces: Sequence[Surface] | None) -> Alternatives:
-    """Scored alike, by energy."""
+def rank_fits(fitter: Fitter, fits: list[Fits], surfaces: Sequence[Surface] | None) -> Alternatives:
+    """Several fits of the same people, scored alike, each person's by energy."""
     first = fits[0]
     noise = torch.stack([f.noise for f in fits]).nan_to_num(torch.inf).amin(0)
     known = None if bool(noise.isinf().any()) else noise  # nobody estimates noise in some configurations

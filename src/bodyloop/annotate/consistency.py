@@ -9,15 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bodyloop.annotate.alternatives import rank_fits
 from bodyloop.annotate.estimates import MARGIN, crop_people, run_network
-from bodyloop.body import Bodies, BodyModel
+from bodyloop.annotate.people import fit_people, judge_people
+from bodyloop.body import Bodies, BodyModel, builtin_body
 from bodyloop.data.augment import Change
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
+from bodyloop.fit import FitConfig, FitProblem, Fits, Fitter, Surface
+from bodyloop.fit.pool import CandidatePool, default_pool
 from bodyloop.geometry import Camera, CropTransform, square_boxes
 from bodyloop.nets.candidates import draw_candidate, draw_pncc
 from bodyloop.nets.cen import Cen, load_cen
 from bodyloop.nets.mrt import Mrt
+from bodyloop.priors.gmm import default_mixture
+
+FEWEST = 4
+"""Keypoints by which candidates are found."""
 
 
 @torch.no_grad()
@@ -79,6 +87,67 @@ def picture_distances(
         drawn = draw_pncc(body, bodies, lens, side).to(like)
         scores.append(network(image, drawn).mean(1))
     return torch.stack(scores).float().cpu()
+
+
+@torch.no_grad()
+def infer_paths(
+    network: Mrt,
+    pixels: np.ndarray,
+    evidence: Evidence,
+    camera: Camera,
+    body: BodyModel | None = None,
+    *,
+    judge: Cen | None = None,
+    paths: int = 5,
+    refine: bool = False,
+    surfaces: Sequence[Surface] | None = None,
+    config: FitConfig | None = None,
+    pool: CandidatePool | None = None,
+) -> Fits:
+    """All of MION: candidates by the keypoints, each made better by the picture, one chosen; with `refine`, each is
+    fitted on before that.
+
+    Args:
+        network: ready for use, on any device.
+        pixels, evidence, camera, body: as of `refine_people`; each person needs keypoints.
+        judge: chooses what the picture is nearest to (section 3.3); the lowest energy is chosen if None.
+        paths: candidates of each person.
+        refine: whether to fit.
+        surfaces: dense keypoints and parts of each person, for fits and energies.
+        config: of fits and scores.
+        pool: of candidates; the one that ships if None.
+
+    Returns:
+        N people; `Fits.tried` are the answers of all paths.
+
+    Raises:
+        InputError: if somebody has no keypoint, or an answer is not finite.
+    """
+    body = builtin_body() if body is None else body
+    unseen = (evidence.confidence > 0).sum(1) < FEWEST
+    if bool(unseen.any()):
+        raise InputError(
+            f"{int(unseen.sum())} of {len(evidence)} people have fewer than {FEWEST} keypoints, by which "
+            "candidates are found; give keypoints, or another network"
+        )
+    found = (pool or default_pool()).search(body, FitProblem.build(body, evidence, camera), paths).bodies
+    candidates = [
+        Bodies(found.rotations[:, k], found.betas[:, k], found.translation[:, k]) for k in range(paths)
+    ]
+    fits = []
+    for number, answer in enumerate(refine_people(network, pixels, evidence, camera, body, candidates), 1):
+        if refine:
+            one = fit_people(evidence, camera, body, config, ("network",), surfaces=surfaces, estimate=answer)
+            fits.append(replace(one, start=(f"path {number}, refined",) * len(one)))
+        else:
+            fits.append(
+                judge_people(f"path {number}", answer, evidence, camera, body, config, None, surfaces)
+            )
+    ranked = rank_fits(Fitter(body, default_mixture(), config or FitConfig()), fits, surfaces)
+    if judge is None:
+        return ranked.chosen(torch.zeros(len(evidence), dtype=torch.int64))
+    bodies = [fits.bodies for fits in ranked.ranks]
+    return ranked.chosen(picture_distances(judge, pixels, evidence, camera, body, bodies).argmin(0))
 
 
 def _single(camera: Camera) -> Camera:

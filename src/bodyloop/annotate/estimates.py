@@ -20,8 +20,11 @@ from bodyloop.fit import FitConfig, Fits, Surface
 from bodyloop.geometry import Camera, CropTransform, square_boxes
 from bodyloop.nets.estimator import Crops, Estimator
 
-SHIPPED = Path(__file__).parents[1] / "nets" / "weights" / "estimator.safetensors"
+_WEIGHTS = Path(__file__).parents[1] / "nets" / "weights"
+SHIPPED = _WEIGHTS / "estimator.safetensors"
 """The network that is taken where none is named, once there is one."""
+NAMED = {"mrt": _WEIGHTS / "mrt-small.safetensors"}
+"""Others that ship, by the name that stands for their file."""
 
 MARGIN = AugmentConfig.margin
 """Side of a crop as a multiple of the box's longer side: that of training."""
@@ -45,7 +48,7 @@ class Inferred:
 
 
 def find_weights(path: Path | None = None) -> Path:
-    """The file of a network's weights: the one named, else the one that ships.
+    """The file of a network's weights: the one named, by a path or a name in `NAMED`; else the one that ships.
 
     Raises:
         InputError: if none is named and none ships.
@@ -55,7 +58,9 @@ def find_weights(path: Path | None = None) -> Path:
             "--weights: expected a network's weights, got none, and no trained network ships yet; give the "
             ".safetensors file of one that was trained (docs/networks.md)"
         )
-    return SHIPPED if path is None else path
+    if path is None:
+        return SHIPPED
+    return NAMED[str(path)] if str(path) in NAMED and not path.exists() else path
 
 
 def find_device(name: str) -> torch.device:
