@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bodyloop.annotate import consistency
 from bodyloop.body import BodyModel
 from bodyloop.cli import main
+from bodyloop.nets import cen
 from bodyloop.nets.cen import Cen, CenConfig
 from bodyloop.view import load_npz
 from fit.people import CAMERA, observed
@@ -78,7 +78,7 @@ def test_a_network_may_choose(call: Call, tmp_path: Path, monkeypatch: pytest.Mo
             return pncc.flatten(1).mean(1, keepdim=True)
 
     network = Sized(CenConfig("resnet18", 8, 64, 20)).eval()
-    monkeypatch.setattr(consistency, "default_cen", lambda: network)
+    monkeypatch.setattr(cen, "default_cen", lambda: network)
     assert call("--starts", "candidates:4", "--choose", "cen")[0] == 0
     saved = load_npz(tmp_path / "out" / "good" / "body.npz")
     assert len(saved.scores["tried_energy"]) == 8

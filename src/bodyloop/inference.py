@@ -130,7 +130,8 @@ class _Paths(_Inference):
     boxes_suffice: bool = False
 
     def __call__(self, photo: Photo, evidence: Evidence, camera: Camera, result: PhotoResult) -> Fits:
-        from bodyloop.annotate.consistency import default_cen, infer_paths
+        from bodyloop.annotate.consistency import infer_paths
+        from bodyloop.nets.cen import default_cen
 
         surfaces = None
         if self.job.refine:

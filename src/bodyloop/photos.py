@@ -390,7 +390,8 @@ class _Fitting:
         )
         if self.job.choose == "energy":
             return found.chosen(torch.zeros(len(evidence), dtype=torch.int64))
-        from bodyloop.annotate.consistency import default_cen, picture_distances
+        from bodyloop.annotate.consistency import picture_distances
+        from bodyloop.nets.cen import default_cen
 
         distances = picture_distances(
             default_cen(), photo.pixels, evidence, camera, self.body, [fits.bodies for fits in found.ranks]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bodyloop import __version__
 from bodyloop.annotate import fit_people
+from bodyloop.annotate.alternatives import fit_alternatives
 from bodyloop.body import Bodies, BodyModel, builtin_body, load_body
 from bodyloop.body.densepose import read_densepose_atlas, read_densepose_mirror
 from bodyloop.data.batch import Batch
@@ -277,7 +278,11 @@ def make_tools(job: TrainingJob, body: BodyModel, tell: Tell, progress: Progress
             prior="flow" if start == "flow" else "gmm",
         ).bodies
 
-    return Tools(measure, fit, Pictures(body), _real_poses(job, tell), tell, progress)
+    def alternatives(evidence: Evidence, camera: Camera, count: int) -> list[Bodies]:
+        return [fits.bodies for fits in fit_alternatives(evidence, camera, body, candidates=count).ranks]
+
+    pictures, real = Pictures(body), _real_poses(job, tell)
+    return Tools(measure, fit, pictures, real, tell, progress, alternatives=alternatives)
 
 
 def measure(found: Bodies, truth: Bodies, body: BodyModel) -> dict[str, Tensor]:

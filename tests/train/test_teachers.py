@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bodyloop.body import BodyModel
+from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.augment import AugmentConfig
 from bodyloop.data.crop_batches import CropBatches, CropSource
 from bodyloop.data.crops import CropSpec, draw_crops
@@ -14,12 +14,16 @@ from bodyloop.data.labels import Labels
 from bodyloop.data.mixture import Draw
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
+from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import build
+from bodyloop.nets.candidates import draw_pncc
+from bodyloop.nets.cen import Cen, CenConfig
 from bodyloop.train.fits import FitsDictionary, reprojection_error
 from bodyloop.train.larder import Pantry
 from bodyloop.train.moon import moon_f, moon_g, wild_people
 from bodyloop.train.recipes import (
+    CandidateLabels,
     FileLabels,
     FitLabels,
     LoopLabels,
@@ -32,8 +36,8 @@ from bodyloop.train.recipes import (
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run_files import LAST, folder_of
 from bodyloop.train.settings import to_text
-from bodyloop.train.teachers import TEACHERS, Taught, label_people
-from bodyloop.train_jobs import TrainingJob, train_network
+from bodyloop.train.teachers import TEACHERS, Question, Taught, choose_candidates, label_people
+from bodyloop.train_jobs import TrainingJob, make_tools, train_network
 from made_up_people import full_record
 
 CAMERA = Camera(torch.tensor([420.0, 420.0]), torch.tensor([150.0, 110.0]), (320, 240))
@@ -140,6 +144,56 @@ def trained(recipe: Recipe, out: Path, crops: Path, tell=lambda text: None) -> P
 @pytest.mark.parametrize("start", ["mean", "flow"])
 def test_fits_teach(start: str, crops: Path, tmp_path: Path):
     assert trained(moon_g("smoke", FitLabels(start)), tmp_path / "g", crops).exists()  # type: ignore[arg-type]
+
+
+def test_candidates_teach_and_the_network_that_ships_chooses(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[torch.Size] = []
+
+    class Sized(Cen):
+        """Takes whatever is drawn largest for worst."""
+
+        def forward(self, image: torch.Tensor, pncc: torch.Tensor) -> torch.Tensor:
+            asked.append(pncc.shape)
+            return pncc.flatten(1).mean(1, keepdim=True)
+
+    monkeypatch.setattr(
+        "bodyloop.train.teachers.default_cen", lambda: Sized(CenConfig("resnet18", 8, 32, 20)).eval()
+    )
+    recipe = moon_g("smoke", CandidateLabels(2))
+    assert trained(recipe, tmp_path / "g", crops).exists()
+    people = wild_people("smoke").count
+    assert asked == [torch.Size((people, 3, 32, 32))] * 2
+    trained(moon_g("smoke", CandidateLabels(2), "hmr"), tmp_path / "h", crops)
+    assert len(asked) == 2, "they are kept"
+
+
+def test_the_nearest_to_the_picture_is_chosen(source: CropSource, truth: FitsDictionary, body: BodyModel):
+    """One of the candidates is the truth, which the judge knows by its drawing; others are far too near."""
+    draws = [Draw(0, row, row) for row in range(PEOPLE)]
+    batch = batches(source, Labels(), AugmentConfig.none(64), body).lesson(draws, stream(0)).batch
+
+    class Knows(Cen):
+        def forward(self, image: torch.Tensor, pncc: torch.Tensor) -> torch.Tensor:
+            right = draw_pncc(body, batch.bodies, batch.camera, 32)
+            return (pncc - right).abs().flatten(1).mean(1, keepdim=True)
+
+    def alternatives(evidence: Evidence, camera: Camera, count: int) -> list[Bodies]:
+        near = replace(batch.bodies, translation=batch.bodies.translation * 0.8)
+        order = [near, batch.bodies, near]
+        return [Bodies.cat([order[(i + k) % 3][i : i + 1] for i in range(PEOPLE)]) for k in range(count)]
+
+    pantry = Pantry(source.crops.folder.parent, body, None)
+    recipe = spin("smoke")
+    recipe = replace(recipe, network=replace(recipe.network, resolution=64))  # type: ignore[type-var]
+    tools = replace(make_tools(TrainingJob("spin", source.crops.folder), body, print, lambda *a: None))
+    tools = replace(tools, alternatives=alternatives)
+    asked = Question(recipe.phases[0].data[0], source, recipe, pantry, tools)
+    found = choose_candidates(Knows(CenConfig("resnet18", 8, 32, 20)).eval(), 3, asked)
+    said, error = found.get(batch.row, batch.crop_angle, batch.flipped)
+    torch.testing.assert_close(said.translation, batch.bodies.translation, atol=1e-4, rtol=0)
+    assert (error < 0.01).all()
 
 
 def test_networks_that_teach_are_trained_first_and_once(crops: Path, tmp_path: Path):

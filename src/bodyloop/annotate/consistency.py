@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from bodyloop.fit import FitConfig, FitProblem, Fits, Fitter, Surface
 from bodyloop.fit.pool import CandidatePool, default_pool
 from bodyloop.geometry import Camera, CropTransform, square_boxes
 from bodyloop.nets.candidates import draw_candidate, draw_pncc
-from bodyloop.nets.cen import Cen, load_cen
+from bodyloop.nets.cen import Cen
 from bodyloop.nets.mrt import Mrt
 from bodyloop.priors.gmm import default_mixture
 
@@ -153,16 +151,3 @@ def infer_paths(
 def _single(camera: Camera) -> Camera:
     """In single precision."""
     return Camera(camera.focal.float(), camera.center.float(), camera.size)
-
-
-@lru_cache(maxsize=1)
-def default_cen() -> Cen:
-    """The consistency network that ships.
-
-    Raises:
-        InputError: if none does.
-    """
-    path = Path(__file__).parents[1] / "nets" / "weights" / "cen-small.safetensors"
-    if not path.is_file():
-        raise InputError(f"{path}: no consistency network ships with this version; choose by energy")
-    return load_cen(path)

@@ -7,6 +7,7 @@ the lowest mean distance is chosen.
 
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Self, get_args
 
@@ -117,3 +118,16 @@ def load_cen(path: str | Path) -> Cen:
     except (SafetensorError, OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: not a consistency network of bodyloop ({error})") from None
     return network.eval()
+
+
+@lru_cache(maxsize=1)
+def default_cen() -> Cen:
+    """The consistency network that ships.
+
+    Raises:
+        InputError: if none does.
+    """
+    path = Path(__file__).parent / "weights" / "cen-small.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path}: no consistency network ships with this version; choose by energy")
+    return load_cen(path)

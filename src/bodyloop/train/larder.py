@@ -174,6 +174,10 @@ def _untrained(recipe: AnyRecipe) -> Path:
     )
 
 
+def _no_alternatives(evidence: Evidence, camera: Camera, count: int) -> list[Bodies]:
+    raise InputError("needs fits from candidates; train by 'bodyloop train', which makes them")
+
+
 @dataclass(frozen=True, eq=False)
 class Tools:
     """What a run takes from rooms above.
@@ -186,6 +190,7 @@ class Tools:
         tell: called with a line whenever there is something to say.
         progress: called with what is done, how much is done and how much there is to do.
         trained: folder of the finished run of another recipe.
+        alternatives: K times N people, fitted from so many candidates.
     """
 
     measure: Callable[[Bodies, Bodies, BodyModel], dict[str, Tensor]]
@@ -195,6 +200,7 @@ class Tools:
     tell: Callable[[str], None] = lambda text: None
     progress: Callable[[str, int, int], None] = lambda what, done, wanted: None
     trained: Callable[[AnyRecipe], Path] = _untrained
+    alternatives: Callable[[Evidence, Camera, int], list[Bodies]] = _no_alternatives
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,19 @@ class FitLabels:
     threshold: float = 0.05
 
 
+@dataclass(frozen=True)
+class CandidateLabels:
+    """Fits from several candidates of the pool, of which the consistency network that ships chooses (MION).
+
+    Attributes:
+        count: candidates of each person.
+        threshold: as of `FitLabels`.
+    """
+
+    count: int = 5
+    threshold: float = 0.05
+
+
 @dataclass(frozen=True, repr=False)
 class NetworkLabels:
     """What a network that another recipe trains says of its own training pictures (Moon et al. 2023, section 2.1).
@@ -87,7 +100,7 @@ class LoopLabels:
         return f"LoopLabels({self.recipe.name})"
 
 
-Teacher = FileLabels | FitLabels | NetworkLabels | LoopLabels
+Teacher = FileLabels | FitLabels | CandidateLabels | NetworkLabels | LoopLabels
 """Who says what the bodies of people are whom nobody labelled in 3D; `bodyloop.train.teachers` asks them."""
 
 

@@ -12,17 +12,21 @@ from typing import Any
 
 import torch
 
-from bodyloop.body import BodyModel
+from bodyloop.body import Bodies, BodyModel
 from bodyloop.body.skeletons import UNION45
-from bodyloop.data.crop_batches import CropSource, Lesson, Wanted
+from bodyloop.data.augment import AugmentConfig
+from bodyloop.data.crop_batches import CropBatches, CropSource, Lesson, Wanted
 from bodyloop.data.mixture import Draw
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
 from bodyloop.nets.build import load_estimator
+from bodyloop.nets.cen import Cen, default_cen
 from bodyloop.nets.estimator import Estimator
+from bodyloop.train.cen import Judged
 from bodyloop.train.fits import FitsDictionary, chosen, reprojection_error
 from bodyloop.train.larder import Larder, Pantry, Tools, fitted, fitted_data, plain, source_of
 from bodyloop.train.recipes import (
+    CandidateLabels,
     Data,
     FileLabels,
     FitLabels,
@@ -164,6 +168,47 @@ def _of_fits(teacher: FitLabels, asked: Question) -> tuple[FitsDictionary, float
     return found, teacher.threshold
 
 
+def _of_candidates(teacher: CandidateLabels, asked: Question) -> tuple[FitsDictionary, float]:
+    source, body = asked.source, asked.pantry.body
+    kept = f"{source.skeleton or 'all'}-{source.labels.keypoints:g}-{source.labels.seed}-{len(source.crops)}"
+    file = source.crops.folder / f"labels-candidates-{teacher.count}-{kept}.safetensors"
+    if not file.exists():
+        asked.tools.tell(
+            f"fits of {source.crops.spec.name} from {teacher.count} candidates, {len(source.crops):,} people"
+        )
+        choose_candidates(default_cen(), teacher.count, asked).save(file)
+    return FitsDictionary.load(file, body), teacher.threshold
+
+
+@torch.no_grad()
+def choose_candidates(judge: Cen, count: int, asked: Question) -> FitsDictionary:
+    """Fits from candidates of everybody in a data set, the one of each person that a network finds nearest to the
+    picture (Liu et al. 2021, section 3.3), with `reprojection_error`.
+
+    Args:
+        judge: the consistency network.
+        count: candidates of each person.
+        asked: about whom.
+    """
+    body, source, wanted = asked.pantry.body, asked.source, len(asked.source.crops)
+    upright = plain(source, asked.recipe, asked.pantry, Wanted())
+    shown = AugmentConfig.none(judge.config.resolution, asked.recipe.augment.margin)
+    pictures = CropBatches([replace(source, known=None)], shown, body)
+    found, judged = FitsDictionary(wanted, body), Judged(body, judge.config)
+    for first in range(0, wanted, AT_ONCE):
+        draws = [Draw(0, row, row) for row in range(first, min(first + AT_ONCE, wanted))]
+        batch, picture = (batches.lesson(draws, stream(0)).batch for batches in (upright, pictures))
+        fits = asked.tools.alternatives(batch.evidence(), batch.camera, count)
+        distance = torch.stack(
+            [judge(picture.image, judged.seen(bodies, picture)).mean(1) for bodies in fits]
+        )
+        best = Bodies.cat(fits)[distance.argmin(0) * len(draws) + torch.arange(len(draws))]
+        error = reprojection_error(body, best, batch)
+        found.offer(batch.row, best, error, batch.crop_angle, batch.flipped)
+        asked.tools.progress("labelling", first + len(draws), wanted)
+    return found
+
+
 def _of_network(teacher: NetworkLabels, asked: Question) -> tuple[FitsDictionary, float]:
     source = source_of(replace(asked.data, teacher=None), teacher.recipe, asked.pantry)
     labels, count = source.labels, len(source.crops)
@@ -220,6 +265,7 @@ def _has_all(fitted: Data, wanted: Data) -> bool:
 TEACHERS: dict[type, Callable[[Any, Question], tuple[FitsDictionary, float]]] = {
     FileLabels: _of_file,
     FitLabels: _of_fits,
+    CandidateLabels: _of_candidates,
     NetworkLabels: _of_network,
     LoopLabels: _of_loop,
 }
