@@ -9,7 +9,7 @@ DATA holds ``cmu/bvh`` and ``cmu/npz_deepmimic``. Only training subjects train; 
 A killed run goes on from its checkpoint.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ from bodyloop.train.larder import Pantry
 from bodyloop.train.lifter import LifterConfig, lifter_error, train_lifter
 from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
 from bodyloop.train.regressor import Regressor
+from bodyloop.train.run import Machine, train
+from bodyloop.train_jobs import TrainingJob, make_tools, with_mocap
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 
