@@ -21,9 +21,10 @@ from bodyloop.data.crop_batches import CropBatches, CropSource, Wanted
 from bodyloop.data.crops import Surface
 from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera
+from bodyloop.train.config import Recipe, SyntheticData
 from bodyloop.train.feed import Feed
 from bodyloop.train.larder import Pantry, Tools
-from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
+from bodyloop.train.recipes import get_recipe
 from bodyloop.train.run import Machine, train
 from bodyloop.train_jobs import TrainingJob, make_tools
 

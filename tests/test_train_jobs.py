@@ -11,7 +11,8 @@ from PIL import Image
 from bodyloop.cli import main
 from bodyloop.errors import InputError
 from bodyloop.nets.build import build, save_estimator
-from bodyloop.train.recipes import RecordData, SyntheticData, get_recipe
+from bodyloop.train.config import RecordData, SyntheticData
+from bodyloop.train.recipes import get_recipe
 from bodyloop.train.settings import to_text
 from bodyloop.train_jobs import ExportJob, TrainingJob, export_network, train_network, with_mocap
 from made_up_crops import TINY

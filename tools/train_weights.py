@@ -34,10 +34,11 @@ from bodyloop.studies.networks import Workshop
 from bodyloop.studies.study import Asked
 from bodyloop.train.backbone import BackboneConfig, keypoint_distance, look_of, train_backbone
 from bodyloop.train.cards import card_text, settings_text
+from bodyloop.train.config import Recipe, SyntheticData
 from bodyloop.train.feed import Feed
 from bodyloop.train.larder import Pantry
 from bodyloop.train.lifter import LifterConfig, lifter_error, train_lifter
-from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
+from bodyloop.train.recipes import get_recipe
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run import Machine, train
 from bodyloop.train_jobs import TrainingJob, make_tools, with_mocap

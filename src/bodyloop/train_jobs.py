@@ -29,11 +29,7 @@ from bodyloop.nets.build import load_estimator
 from bodyloop.priors import load_prior
 from bodyloop.priors.prior import LatentPrior
 from bodyloop.train.cards import card_text
-from bodyloop.train.larder import POSES_APART, Pantry, Tools
-from bodyloop.train.moon import pose2d
-from bodyloop.train.pose2d import ERROR, train_pose2d
-from bodyloop.train.recipes import (
-    SIZES,
+from bodyloop.train.config import (
     AnyRecipe,
     Data,
     LoopLabels,
@@ -41,8 +37,11 @@ from bodyloop.train.recipes import (
     Pose2dRecipe,
     Recipe,
     SyntheticData,
-    get_recipe,
 )
+from bodyloop.train.larder import POSES_APART, Pantry, Tools
+from bodyloop.train.moon import pose2d
+from bodyloop.train.pose2d import ERROR, train_pose2d
+from bodyloop.train.recipes import SIZES, get_recipe
 from bodyloop.train.run import Finished, Machine, Precision, train
 from bodyloop.train.run_files import LAST, folder_of
 from bodyloop.train.settings import KIND, changed, from_text

@@ -8,7 +8,7 @@ from bodyloop.cli import main
 from bodyloop.studies import STUDIES, networks
 from bodyloop.studies.networks import _prefix, test_people, train_all
 from bodyloop.studies.study import Asked
-from bodyloop.train.recipes import AnyRecipe, Recipe, recipes_before
+from bodyloop.train.config import AnyRecipe, Recipe, recipes_before
 from bodyloop.train.run_files import LAST
 
 test_people.__test__ = False  # type: ignore[attr-defined]

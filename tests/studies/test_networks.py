@@ -11,7 +11,8 @@ from bodyloop.nets.build import build
 from bodyloop.studies import networks
 from bodyloop.studies.measure import measured
 from bodyloop.studies.networks import Cell, Workshop, for_table, measure_cells, test_people
-from bodyloop.train.recipes import Recipe, rong, spin
+from bodyloop.train.config import Recipe
+from bodyloop.train.recipes import rong, spin
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run_files import LAST
 

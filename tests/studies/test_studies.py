@@ -13,7 +13,7 @@ from bodyloop.studies import STUDIES
 from bodyloop.studies import study as module
 from bodyloop.studies.networks import STEPS
 from bodyloop.studies.study import Asked, measure_study
-from bodyloop.train.recipes import Recipe
+from bodyloop.train.config import Recipe
 from bodyloop.train.settings import from_text, to_text
 
 

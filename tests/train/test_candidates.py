@@ -30,8 +30,8 @@ from bodyloop.train.candidates import (
     stock_candidates,
 )
 from bodyloop.train.cen import CenTraining, Judged, train_cen
+from bodyloop.train.config import CandidateStart
 from bodyloop.train.feed import Feed
-from bodyloop.train.recipes import CandidateStart
 from bodyloop.train.regressor import Regressor
 from made_up import random_bodies
 from made_up_crops import TINY

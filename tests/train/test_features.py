@@ -16,8 +16,9 @@ from bodyloop.errors import InputError
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import build
 from bodyloop.nets.hmr import HmrConfig
+from bodyloop.train.config import Recipe
 from bodyloop.train.features import keep_features
-from bodyloop.train.recipes import Recipe, get_recipe
+from bodyloop.train.recipes import get_recipe
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run import train
 from bodyloop.train_jobs import TrainingJob, train_network

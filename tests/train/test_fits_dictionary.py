@@ -20,8 +20,8 @@ from bodyloop.evidence import Evidence
 from bodyloop.fit.problem import MATCHED
 from bodyloop.geometry import Camera, geodesic_distance
 from bodyloop.train import fits as module
+from bodyloop.train.config import FitLoop
 from bodyloop.train.fits import FitsDictionary, Loop, extents, initial_fits, reprojection_error
-from bodyloop.train.recipes import FitLoop
 from made_up import random_bodies
 from made_up_people import full_record
 

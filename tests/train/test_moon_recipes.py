@@ -17,9 +17,7 @@ from bodyloop.nets.build import build
 from bodyloop.nets.estimator import Crops
 from bodyloop.nets.hmr import HmrConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
-from bodyloop.train.moon import MORE, NO_RECIPES, Recipes, bridge_people, moon_f, moon_g, more_people, tuned
-from bodyloop.train.recipes import (
-    SIZES,
+from bodyloop.train.config import (
     FitLabels,
     NetworkLabels,
     Pose2dRecipe,
@@ -27,6 +25,8 @@ from bodyloop.train.recipes import (
     SyntheticData,
     recipes_before,
 )
+from bodyloop.train.moon import MORE, NO_RECIPES, Recipes, bridge_people, moon_f, moon_g, more_people, tuned
+from bodyloop.train.recipes import SIZES
 from bodyloop.train.regressor import ROOTS, joint_place_loss
 from bodyloop.train.settings import from_text, to_text
 from bodyloop.train_jobs import with_mocap

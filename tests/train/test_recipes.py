@@ -9,20 +9,8 @@ from bodyloop.data.labels import Labels
 from bodyloop.errors import InputError
 from bodyloop.fit.problem import MATCHED, EnergyWeights
 from bodyloop.nets.hmr import HmrConfig
-from bodyloop.train.recipes import (
-    RECIPES,
-    SIZES,
-    FitLoop,
-    Optimiser,
-    Phase,
-    Recipe,
-    Supervision,
-    SyntheticData,
-    get_recipe,
-    rong,
-    spin,
-    zanfir,
-)
+from bodyloop.train.config import FitLoop, Optimiser, Phase, Recipe, Supervision, SyntheticData
+from bodyloop.train.recipes import RECIPES, SIZES, get_recipe, rong, spin, zanfir
 from bodyloop.train.settings import changed, from_text, to_text
 
 

@@ -17,7 +17,7 @@ from bodyloop.geometry import WeakPerspective
 from bodyloop.nets.build import build
 from bodyloop.nets.estimator import Estimate
 from bodyloop.priors.adversarial import Adversarial
-from bodyloop.train.recipes import Supervision
+from bodyloop.train.config import Supervision
 from bodyloop.train.regressor import Regressor, Targets, project
 from made_up import random_bodies
 from made_up_crops import SIDE, TINY

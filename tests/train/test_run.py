@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from bodyloop.errors import InputError
 from bodyloop.nets.build import load_estimator
-from bodyloop.train.recipes import RECIPES, Recipe, get_recipe
+from bodyloop.train.config import Recipe
+from bodyloop.train.recipes import RECIPES, get_recipe
 from bodyloop.train.run import Finished, Machine, train
 from bodyloop.train.run_files import BEST, LAST, LOG, RECIPE, STATE
 from bodyloop.train.settings import from_text

@@ -8,9 +8,9 @@ import torch
 from bodyloop.body import BodyModel
 from bodyloop.data.crops import Surface
 from bodyloop.data.synthetic import SyntheticPeople
+from bodyloop.train.config import SyntheticData
 from bodyloop.train.larder import Pantry
 from bodyloop.train.moon import moon_f
-from bodyloop.train.recipes import SyntheticData
 
 
 def test_other_places_and_people(body: BodyModel):

@@ -19,10 +19,7 @@ from bodyloop.geometry import Camera
 from bodyloop.nets.build import build
 from bodyloop.nets.candidates import draw_pncc
 from bodyloop.nets.cen import Cen, CenConfig
-from bodyloop.train.fits import FitsDictionary, reprojection_error
-from bodyloop.train.larder import Pantry
-from bodyloop.train.moon import moon_f, moon_g, wild_people
-from bodyloop.train.recipes import (
+from bodyloop.train.config import (
     CandidateLabels,
     FileLabels,
     FitLabels,
@@ -31,8 +28,11 @@ from bodyloop.train.recipes import (
     Recipe,
     Teacher,
     recipes_before,
-    spin,
 )
+from bodyloop.train.fits import FitsDictionary, reprojection_error
+from bodyloop.train.larder import Pantry
+from bodyloop.train.moon import moon_f, moon_g, wild_people
+from bodyloop.train.recipes import spin
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run_files import LAST, folder_of
 from bodyloop.train.settings import to_text

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
 from bodyloop.nets.pose2d import Pose2d, build_pose2d, load_pose2d
+from bodyloop.train.config import Pose2dRecipe
 from bodyloop.train.moon import pose2d
 from bodyloop.train.pose2d import pose2d_loss
-from bodyloop.train.recipes import Pose2dRecipe
 from bodyloop.train.run_files import LAST, LOG, RECIPE, STATE
 from bodyloop.train.settings import from_text, to_text
 from bodyloop.train_jobs import TrainingJob, train_network

@@ -17,8 +17,8 @@ from bodyloop.evaluate.tables import AXES, Figures
 from bodyloop.geometry import Camera
 from bodyloop.nets.estimator import Estimator
 from bodyloop.nets.two_branch import TwoBranchConfig
+from bodyloop.train.config import Recipe, SyntheticData
 from bodyloop.train.larder import Pantry
-from bodyloop.train.recipes import Recipe, SyntheticData
 from bodyloop.train.regressor import Regressor, project
 
 CROP = 224.0

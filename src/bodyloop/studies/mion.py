@@ -36,9 +36,10 @@ from bodyloop.studies.networks import Tell, Workshop, for_table, test_people, tr
 from bodyloop.studies.study import Asked
 from bodyloop.train.candidates import CandidateStock, find_candidates, observed
 from bodyloop.train.cen import CenTraining, Judged, train_cen
+from bodyloop.train.config import CandidateStart, Recipe, Scale, SyntheticData
 from bodyloop.train.feed import Feed
 from bodyloop.train.larder import Pantry, Tools, candidates_of
-from bodyloop.train.recipes import SIZES, CandidateStart, Recipe, Scale, SyntheticData, mrt, spin
+from bodyloop.train.recipes import SIZES, mrt, spin
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run import LAST
 from bodyloop.train.settings import to_text

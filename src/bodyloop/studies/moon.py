@@ -12,9 +12,7 @@ from bodyloop.evaluate.claims import Claim, Rule, lower
 from bodyloop.evaluate.tables import AXES, Figures
 from bodyloop.studies.networks import STEPS, Cell, for_table, test_people
 from bodyloop.studies.study import Asked, Study, StudyRow, Values
-from bodyloop.train.moon import NO_RECIPES, Recipes, moon_f, moon_g, pose2d, pose3d, tuned
-from bodyloop.train.recipes import (
-    SIZES,
+from bodyloop.train.config import (
     CandidateLabels,
     FitLabels,
     LoopLabels,
@@ -23,6 +21,8 @@ from bodyloop.train.recipes import (
     Recipe,
     Teacher,
 )
+from bodyloop.train.moon import NO_RECIPES, Recipes, moon_f, moon_g, pose2d, pose3d, tuned
+from bodyloop.train.recipes import SIZES
 from bodyloop.train_jobs import with_mocap
 
 Judge = Callable[..., Claim]

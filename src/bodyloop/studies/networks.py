@@ -22,8 +22,8 @@ from bodyloop.data.crops import Surface
 from bodyloop.evaluate.tables import Figures
 from bodyloop.nets.build import build, load_estimator
 from bodyloop.studies.measure import measured
+from bodyloop.train.config import AnyRecipe, Data, Pose2dRecipe, Recipe, Scale, SyntheticData, recipes_before
 from bodyloop.train.larder import Pantry, see_before
-from bodyloop.train.recipes import AnyRecipe, Data, Pose2dRecipe, Recipe, Scale, SyntheticData, recipes_before
 from bodyloop.train.run import Machine
 from bodyloop.train.run_files import LAST, STATE, folder_of
 from bodyloop.train.settings import digest

@@ -11,7 +11,8 @@ from bodyloop.evaluate.claims import Claim, at_most, lower
 from bodyloop.evaluate.tables import Figures
 from bodyloop.studies.networks import Cell, for_table, test_people
 from bodyloop.studies.study import Asked, Study, StudyRow, Values
-from bodyloop.train.recipes import SIZES, Recipe, Scale, hmr, spin
+from bodyloop.train.config import Recipe, Scale
+from bodyloop.train.recipes import SIZES, hmr, spin
 
 Judge = Callable[..., Claim]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from bodyloop.evaluate.claims import Claim
 from bodyloop.evaluate.tables import AXES, TITLES, Curve, Figures, Row, Table
 from bodyloop.studies.networks import Cell, Tell, Workshop, measure_cells
-from bodyloop.train.recipes import Scale
+from bodyloop.train.config import Scale
 
 Values = dict[str, Figures]
 """Figures by the row's name."""

@@ -13,7 +13,8 @@ from bodyloop.evaluate.claims import Claim, Rule, at_least, lower
 from bodyloop.evaluate.tables import Figures
 from bodyloop.studies.networks import Cell, for_table, test_people
 from bodyloop.studies.study import Asked, Study, StudyRow, Values
-from bodyloop.train.recipes import SIZES, Phase, Recipe, Scale, Supervision, SyntheticData, zanfir
+from bodyloop.train.config import Phase, Recipe, Scale, Supervision, SyntheticData
+from bodyloop.train.recipes import SIZES, zanfir
 
 Judge = Callable[..., Claim]
 

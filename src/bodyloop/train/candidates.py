@@ -18,8 +18,8 @@ from bodyloop.evidence import Evidence
 from bodyloop.fit import FitProblem
 from bodyloop.fit.pool import CandidatePool
 from bodyloop.geometry import Camera, axis_angle_to_rotmat, rotmat_to_axis_angle
+from bodyloop.train.config import CandidateStart
 from bodyloop.train.crop_axes import chosen, turns
-from bodyloop.train.recipes import CandidateStart
 from bodyloop.writing import make_folder, write_atomic
 
 PER_FILE = 256

@@ -20,8 +20,8 @@ from bodyloop.evidence import Evidence
 from bodyloop.fit import FitProblem, Stage, solve
 from bodyloop.geometry import Camera, axis_angle_to_rotmat
 from bodyloop.priors.gmm import default_mixture
+from bodyloop.train.config import FitLoop
 from bodyloop.train.crop_axes import chosen, turns
-from bodyloop.train.recipes import FitLoop
 from bodyloop.train.regressor import Targets
 from bodyloop.writing import make_folder, write_atomic
 

@@ -39,9 +39,9 @@ from bodyloop.nets.build import build
 from bodyloop.nets.estimator import Estimator
 from bodyloop.nets.two_branch import TwoBranchConfig
 from bodyloop.train.candidates import CandidateStock, stock_candidates
+from bodyloop.train.config import AnyRecipe, CandidateStart, Data, Phase, Recipe, RecordData, SyntheticData
 from bodyloop.train.features import keep_features
 from bodyloop.train.fits import FitsDictionary, initial_fits
-from bodyloop.train.recipes import AnyRecipe, CandidateStart, Data, Phase, Recipe, RecordData, SyntheticData
 from bodyloop.train.regressor import Regressor
 
 POSES_APART = 8.0  # degrees, as the priors are trained

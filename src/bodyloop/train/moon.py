@@ -18,11 +18,7 @@ from bodyloop.nets.hmr import HmrConfig
 from bodyloop.nets.pose2d import Pose2dConfig
 from bodyloop.nets.pose2pose import Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
-from bodyloop.train.recipes import (
-    CPU_RATE,
-    SIGHTED_RATE,
-    SIZES,
-    VERSIONS,
+from bodyloop.train.config import (
     NetworkLabels,
     Optimiser,
     Phase,
@@ -32,8 +28,8 @@ from bodyloop.train.recipes import (
     Supervision,
     SyntheticData,
     Teacher,
-    spin,
 )
+from bodyloop.train.recipes import CPU_RATE, SIGHTED_RATE, SIZES, VERSIONS, spin
 
 Bridge = Literal["none", "2d", "3d"]
 Beginning = Literal["random", "classifier", "2d pose", "3d pose"]

@@ -22,9 +22,9 @@ from bodyloop.nets.heatmaps import draw_gaussians, find_peaks
 from bodyloop.nets.pose2d import Pose2d, build_pose2d, load_pose2d, save_pose2d
 from bodyloop.terms import crop_coordinates, heatmap_loss
 from bodyloop.train.checkpoint import Checkpoint
+from bodyloop.train.config import Data, Pose2dRecipe
 from bodyloop.train.feed import Feed
 from bodyloop.train.larder import Pantry, Tools, source_of
-from bodyloop.train.recipes import Data, Pose2dRecipe
 from bodyloop.train.run import NO_CLASSIFIER, Log, Machine
 from bodyloop.train.run_files import LAST, LOG, STATE, settle
 

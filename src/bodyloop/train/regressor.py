@@ -38,7 +38,7 @@ from bodyloop.terms import (
     shape_loss,
 )
 from bodyloop.train.candidates import CandidateStock, candidates_in
-from bodyloop.train.recipes import Supervision
+from bodyloop.train.config import Supervision
 
 NEAREST = 0.2
 """Metres; what an answer places nearer to the camera is projected as if it were there."""

@@ -28,10 +28,10 @@ from bodyloop.nets.estimator import Estimate
 from bodyloop.nets.multistage import MultistageConfig
 from bodyloop.nets.pose2pose import Pose2PoseConfig
 from bodyloop.priors.adversarial import Adversarial, discriminator_loss
+from bodyloop.train.config import Phase, Recipe, Supervision
 from bodyloop.train.feed import Feed
 from bodyloop.train.fits import FitsDictionary, Loop
 from bodyloop.train.larder import Larder, Pantry, Tools, shipped_backbones, stock
-from bodyloop.train.recipes import Phase, Recipe, Supervision
 from bodyloop.train.regressor import Regressor, Targets
 from bodyloop.train.run_files import BEST, LAST, LOG, STATE, settle
 from bodyloop.train.teachers import Taught, teach

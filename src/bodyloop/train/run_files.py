@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bodyloop.errors import InputError
-from bodyloop.train.recipes import AnyRecipe
+from bodyloop.train.config import AnyRecipe
 from bodyloop.train.settings import digest, from_text, to_text
 from bodyloop.writing import make_folder, write_atomic
 

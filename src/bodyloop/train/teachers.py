@@ -23,9 +23,7 @@ from bodyloop.nets.build import load_estimator
 from bodyloop.nets.cen import Cen, default_cen
 from bodyloop.nets.estimator import Estimator
 from bodyloop.train.cen import Judged
-from bodyloop.train.fits import FitsDictionary, chosen, reprojection_error
-from bodyloop.train.larder import Larder, Pantry, Tools, fitted, fitted_data, plain, source_of
-from bodyloop.train.recipes import (
+from bodyloop.train.config import (
     CandidateLabels,
     Data,
     FileLabels,
@@ -36,6 +34,8 @@ from bodyloop.train.recipes import (
     SyntheticData,
     Teacher,
 )
+from bodyloop.train.fits import FitsDictionary, chosen, reprojection_error
+from bodyloop.train.larder import Larder, Pantry, Tools, fitted, fitted_data, plain, source_of
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run_files import LAST, STATE
 from bodyloop.train.settings import digest
