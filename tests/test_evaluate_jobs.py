@@ -15,7 +15,7 @@ from PIL import Image
 from bodyloop import evaluate_jobs
 from bodyloop.body import Bodies, BodyModel, builtin_atlas, face_parts
 from bodyloop.body.parts import partition
-from bodyloop.body.skeletons import SPIN24
+from bodyloop.body.skeletons import MPI17, SPIN24
 from bodyloop.cli import main
 from bodyloop.data.formats import open_dataset
 from bodyloop.data.part_maps import UPI_PARTS
@@ -30,6 +30,7 @@ from data.formats.test_folder_formats import save as save_sequence
 from data.formats.test_folder_formats import sequence, up3d
 from data.formats.test_json_formats import coco, person
 from data.formats.test_json_formats import save as save_json
+from evaluate.mupots_made_up import save_mupots
 from made_up import random_bodies
 from made_up_crops import TINY
 
@@ -345,7 +346,11 @@ def test_reading_processes_do_not_matter(evaluate, weights: Path):
         (("--data", "x"), "--data needs a --protocol: one of h36m-p1"),
         (("--data", "x", "--protocol", "h36m"), "--protocol: expected one of h36m-p1"),
         (("--data", "none.npz", "--protocol", "3dpw"), "none.npz: expected a data set"),
-        (("--data", "x", "--protocol", "mupots-all"), "no reader of MuPoTS's annotations"),
+        (("--data", "x", "--protocol", "mupots-all"), "give their folder with --bodies"),
+        (
+            ("--data", "x", "--protocol", "mupots-all", "--bodies", "y"),
+            "x: expected MuPoTS, a folder with TS1",
+        ),
         (("--synthetic", "studio", "--protocol", "3dpw"), "--protocol is for --data"),
         (("--synthetic", "studio", "--method", "fit", "--bodies", "x"), "got --bodies and --method"),
         (("--synthetic", "studio", "-n", 0), "--count: expected at least 1"),
@@ -375,3 +380,33 @@ def test_wrong_formats(evaluate, tmp_path: Path, body: BodyModel, people: Bodies
     run = evaluate("--method", "fit", "--data", file, "--protocol", "3dpw", out="none")
     assert run.status == 2
     assert "nobody of 5 people could be judged: 5 x no SMPL parameters" in run.text
+
+
+def test_mupots(evaluate, people: Bodies, body: BodyModel, tmp_path: Path):
+    """Two frames, one with a result of both annotated people, one with none; the third's annotation is not valid."""
+    placed = Bodies(people.rotations, people.betas, people.translation + torch.tensor([0.0, 0.0, 3.0]))
+    placed.translation[1, 0] += 1.5
+    joints = joint_source(body, MPI17)(placed[:2]).double()
+    data = tmp_path / "MultiPersonTestSet"
+    save_mupots(data / "TS3", [[joints[0], joints[1]], [joints[0], None], [None, None]], CAMERA)
+    out = tmp_path / "results" / "TS3-img_000000"
+    out.mkdir(parents=True)
+    photo = np.array(str(data / "TS3" / "img_000000.jpg"))
+    save_npz(
+        out / "body.npz",
+        placed[torch.tensor([1, 0])],
+        CAMERA,
+        body.name,
+        {"photo": photo, "label": np.array(["0", "1"])},
+    )
+    arguments = ("--data", data, "--bodies", tmp_path / "results", "--protocol")
+    whole = evaluate(*arguments, "mupots-all", out="all")
+    assert whole.status == 0, whole.text
+    assert whole.value("pck") == pytest.approx(2 / 3, abs=1e-6), whole.scores
+    matched = evaluate(*arguments, "mupots-matched", out="matched")
+    assert matched.value("pck") == pytest.approx(1.0)
+    assert matched.value("pa_mpjpe_mm") == pytest.approx(0, abs=0.01)
+    assert (matched.folder / "report.html").is_file()
+    (out / "body.npz").unlink()
+    save_npz(out / "other.npz", placed[:1], CAMERA, body.name, {"photo": np.array("elsewhere/a.jpg")})
+    assert "no result is of any of 2 pictures" in evaluate(*arguments, "mupots-all", out="none").text

@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bodyloop import __version__
 from bodyloop.annotate.estimates import find_device, find_weights
 from bodyloop.body import Atlas, Bodies, BodyModel, builtin_atlas, load_body, read_joint_regressor
 from bodyloop.body.densepose import read_densepose_atlas
+from bodyloop.body.skeletons import MPI17
 from bodyloop.data.augment import AugmentConfig
 from bodyloop.data.batch import Layout
 from bodyloop.data.formats import FORMATS, DatasetSpec, open_dataset
@@ -24,7 +26,10 @@ from bodyloop.data.synthetic import MocapPoses, SyntheticPeople
 from bodyloop.data.synthetic.domains import DomainName
 from bodyloop.errors import InputError
 from bodyloop.evaluate.chunks import Chunk, chunk_file, load_chunk, open_run, save_chunk, with_notes
+from bodyloop.evaluate.evaluation import joint_source
 from bodyloop.evaluate.methods import FitMethod, Method, NetworkMethod, SavedMethod
+from bodyloop.evaluate.mupots import MupotsFrame, mupots_scores
+from bodyloop.evaluate.mupots_files import read_mupots
 from bodyloop.evaluate.protocols import PROTOCOLS
 from bodyloop.evaluate.protocols import Protocol as Rules
 from bodyloop.evaluate.report import Choice, save_report
@@ -34,8 +39,9 @@ from bodyloop.evaluate.synthetic import Against
 from bodyloop.evaluate.truth import truth_kind
 from bodyloop.geometry import Camera, CropTransform
 from bodyloop.nets.build import load_estimator
-from bodyloop.saved_results import match_results, read_results
+from bodyloop.saved_results import Result, by_photo, match_results, read_results, result_of_photo
 from bodyloop.view.comparison import partial_comparison
+from bodyloop.writing import make_folder
 
 Tell = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -130,6 +136,8 @@ def evaluate(
             or nobody who can be judged.
     """
     _check(job)
+    if job.protocol is not None and job.protocol.startswith("mupots"):
+        return _evaluate_mupots(job, tell, progress)
     device = find_device(job.device)
     body = load_body(job.body)
     source, about = _source(job, body, tell)
@@ -154,6 +162,61 @@ def evaluate(
     tell("drawing the worst, the best and some others")
     save_report(files[2], scores, _pictures(source, whole, body), Choice(_telling(scores)))
     return Evaluated(scores, files, left_out)
+
+
+def _evaluate_mupots(job: EvaluateJob, tell: Tell, progress: Progress) -> Evaluated:
+    """Of MuPoTS, where people of results have to be matched with annotated ones first."""
+    assert job.data is not None, "checked"
+    if job.protocol not in PROTOCOLS:
+        raise InputError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, got {job.protocol!r}")
+    if job.bodies is None:
+        raise InputError(
+            "--protocol: MuPoTS judges whoever is found in its pictures; run bodyloop fit or infer on them, and give "
+            "their folder with --bodies"
+        )
+    rules, body = PROTOCOLS[job.protocol], load_body(job.body)
+    regressor = None
+    if job.regressor is not None and rules.skeleton is not None:
+        regressor = read_joint_regressor(job.regressor, body, rules.skeleton)
+    joints = joint_source(body, MPI17, regressor)
+    frames = list(read_mupots(Path(job.data.removeprefix("mupots:"))))
+    if job.count is not None:
+        frames = [frames[i] for i in np.linspace(0, len(frames) - 1, min(job.count, len(frames))).astype(int)]
+    by_name, seen = by_photo(read_results(job.bodies, body)), 0
+    made: tuple[list[MupotsFrame], list[MupotsFrame]] = ([], [])
+    for number, frame in enumerate(frames, 1):
+        result = result_of_photo(frame.image, by_name)
+        seen += result is not None
+        pixels, places = _seen_joints(result, joints)
+        for list_, truth in zip(made, (frame.universal, frame.places), strict=True):
+            list_.append(MupotsFrame(frame.sequence, frame.frame, frame.pixels, truth, pixels, places))
+        progress(number, len(frames))
+    if not seen:
+        raise InputError(
+            f"--bodies {job.bodies}: no result is of any of {len(frames):,} pictures like {frames[0].image}; results "
+            "have to tell their photo's path"
+        )
+    tell(f"{rules.title}: {len(frames):,} frames, results of {seen:,}")
+    scores, absolute = (mupots_scores(rules, several) for several in made)
+    if "pck_abs" in scores.values:  # counted where people stood, not scaled to one height
+        scores = replace(scores, values={**scores.values, "pck_abs": absolute.values["pck_abs"]})
+    scores = with_notes(
+        scores, f"Recovered by: {job.bodies}; pictures without a result: {len(frames) - seen:,}."
+    )
+    make_folder(job.out)
+    files = tuple(job.out / name for name in ("scores.json", "scores.csv", "report.html"))
+    for path in files[:2]:
+        scores.save(path)
+    save_report(files[2], scores)
+    return Evaluated(scores, files, ())
+
+
+def _seen_joints(result: Result | None, joints: Callable[[Bodies], Tensor]) -> tuple[Tensor, Tensor]:
+    """Pixels (P, 17, 2) and places (P, 17, 3) of MuPoTS' joints of the people in a result."""
+    if result is None:
+        return torch.zeros(0, len(MPI17), 2).double(), torch.zeros(0, len(MPI17), 3).double()
+    places = joints(result.saved.bodies)
+    return result.saved.camera.project(places).double(), places.double()
 
 
 def _check(job: EvaluateJob) -> None:
@@ -189,11 +252,6 @@ def _source(job: EvaluateJob, body: BodyModel, tell: Tell) -> tuple[Source, dict
         raise InputError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, got {job.protocol!r}")
     rules = PROTOCOLS[job.protocol]
     form, path = _data(job.data)
-    if rules.name.startswith("mupots"):
-        raise InputError(
-            "--protocol: there is no reader of MuPoTS's annotations yet; give the frames to "
-            "bodyloop.evaluate.mupots.mupots_scores from Python"
-        )
     spec = DatasetSpec(
         path, form, job.images, job.masks, job.annotations, job.split, body=None if job.body is None else body
     )

@@ -102,17 +102,15 @@ def match_results(results: list[Result], records: Iterable[Record], body: BodyMo
         InputError: if two results of one photo are equally near.
     """
     by_label: dict[str, tuple[Result, int]] = {}
-    by_name: dict[str, list[Result]] = defaultdict(list)
+    by_name = by_photo(results)
     for result in results:
-        if result.photo:
-            by_name[result.photo[-1]].append(result)
         for number, label in enumerate(result.labels):
             by_label.setdefault(label, (result, number))
     found: Found = {}
     waiting: dict[Path, list[Record]] = defaultdict(list)
     chosen: dict[Path, Result] = {}
     for record in records:
-        own = _of_photo(record.image, by_name) if isinstance(record.image, Path) else None
+        own = result_of_photo(record.image, by_name) if isinstance(record.image, Path) else None
         if own is None:
             named = by_label.get(record.id)
             if named is not None and not (named[0].photo and isinstance(record.image, Path)):
@@ -127,7 +125,21 @@ def match_results(results: list[Result], records: Iterable[Record], body: BodyMo
     return found
 
 
-def _of_photo(image: Path, by_name: dict[str, list[Result]]) -> Result | None:
+def by_photo(results: list[Result]) -> dict[str, list[Result]]:
+    """Results by the name of their photo's file."""
+    found: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        if result.photo:
+            found[result.photo[-1]].append(result)
+    return found
+
+
+def result_of_photo(image: Path, by_name: dict[str, list[Result]]) -> Result | None:
+    """The result whose photo's path shares most of its end with an image's; None if none has its name.
+
+    Raises:
+        InputError: if two are equally near.
+    """
     candidates = by_name.get(image.name, [])
     shared = [common_end(result.photo, image.parts) for result in candidates]
     best = [result for result, n in zip(candidates, shared, strict=True) if n == max(shared)]
