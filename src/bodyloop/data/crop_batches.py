@@ -345,24 +345,31 @@ class CropBatches:
                 draws, Changes.draw(self.augment, spec.resolution, spec.margin, len(draws), rng), None
             )
         version = rng.integers(self.versions, size=len(draws))
-        changes = Changes.joined(
-            [self._version(d.source, int(v), [d.row]) for d, v in zip(draws, version, strict=True)]
-        )
-        features = {}
-        for role in self.sources[0].known.features:  # type: ignore[union-attr]
-            rows = [
-                self.sources[d.source].known.features[role][v][d.row]  # type: ignore[union-attr]
-                for d, v in zip(draws, version, strict=True)
-            ]
-            features[role] = torch.from_numpy(np.stack(rows).astype(np.float32))
-        return self._lesson(draws, changes, features)
+        source, row = np.array([d.source for d in draws]), np.array([d.row for d in draws])
+        changes, features = [], dict[str, list[np.ndarray]]()
+        order = []
+        for number, own in enumerate(self.sources):
+            for v in range(self.versions):
+                here = np.flatnonzero((source == number) & (version == v))
+                if not len(here):
+                    continue
+                order.append(here)
+                changes.append(self._version(number, v, row[here]))
+                for role, versions in own.known.features.items():  # type: ignore[union-attr]
+                    features.setdefault(role, []).append(versions[v][row[here]])
+        back = np.argsort(np.concatenate(order))
+        found = {
+            role: torch.from_numpy(np.concatenate(values)[back].astype(np.float32))
+            for role, values in features.items()
+        }
+        return self._lesson(draws, _some(Changes.joined(changes), back), found)
 
     def version(self, source: int, number: int, rows: Sequence[int]) -> Lesson:
         """Crops of a source in one of their versions, pictures and all."""
         draws = [Draw(source, row, row) for row in rows]
-        return self._lesson(draws, self._version(source, number, rows), None)
+        return self._lesson(draws, self._version(source, number, np.asarray(rows)), None)
 
-    def _version(self, source: int, number: int, rows: Sequence[int]) -> Changes:
+    def _version(self, source: int, number: int, rows: np.ndarray) -> Changes:
         """Changes of some crops in one of their versions: the same in every run, whatever its seed."""
         if (source, number) not in self._versions:
             self._versions[source, number] = Changes.draw(
@@ -372,7 +379,7 @@ class CropBatches:
                 len(self.sources[source].crops),
                 stream(_VERSION, number),
             )
-        return _some(self._versions[source, number], np.asarray(rows))
+        return _some(self._versions[source, number], rows)
 
     def _lesson(self, draws: Sequence[Draw], changes: Changes, features: dict[str, Tensor] | None) -> Lesson:
         rows = np.empty(len(draws), self.spec.layout)
