@@ -104,8 +104,8 @@ def test_networks_that_look_at_maps_have_no_features_to_keep():
 
 
 def test_parts_have_the_same_colours_every_time_and_none_that_are_alike():
-    first, second = PartColors(24).colors.weight, PartColors(24).colors.weight
+    first, second = (PartColors(24).colors.weight.detach() for _ in range(2))
     assert torch.equal(first, second)
-    distance = torch.cdist(first.detach(), first.detach()) + 10 * torch.eye(25)
+    distance = torch.cdist(first, first) + 10 * torch.eye(25)
     assert float(distance.min()) > 0.5
     assert float(first.abs().max()) <= 2
