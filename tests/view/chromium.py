@@ -56,8 +56,17 @@ def chromium(width: int, height: int) -> Iterator[Any]:
 
 
 def pixels(driver: Any) -> np.ndarray:
-    """What is to be seen: (H, W, 3) int."""
-    return np.asarray(Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")).astype(int)
+    """What is to be seen: (H, W, 3) int. A page that draws without pause may keep the driver waiting."""
+    from selenium.common.exceptions import TimeoutException
+
+    def taken() -> bytes | None:
+        try:
+            png: bytes = driver.get_screenshot_as_png()
+            return png
+        except TimeoutException:
+            return None
+
+    return np.asarray(Image.open(io.BytesIO(wait_for("a picture", taken))).convert("RGB")).astype(int)
 
 
 def complaints(driver: Any) -> list[str]:

@@ -102,6 +102,9 @@ def test_other_hypotheses_come_with_what_they_cost(ball, results: Path):
         ("anna", 0, "anna: mean, front, energy +4.5"),
         ("ben", 1, "ben: lifter, energy +10.0"),
     ]
+    hopeless = tried.arrays() | {"tried_energy": np.array([10.0, np.inf, 30.0, 20.0])}
+    save_npz(file, standing(*PLACES), LENS, "ball", scores(Path("party.png")) | hopeless)
+    assert read_scene(results, ball).figures[1].captions == ("anna: mean, front, failed",)
     broken = tried.arrays() | {"tried_person": np.array([0, 1, 2, 3])}
     save_npz(file, standing(*PLACES), LENS, "ball", scores(Path("party.png")) | broken)
     scene = read_scene(results, ball)

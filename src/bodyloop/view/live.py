@@ -108,6 +108,7 @@ class LiveView:
         self._server.gui.configure_theme(show_share_button=False)
         self._server.scene.set_up_direction("+y" if scene.axes == "world" else "-y")
         self.url = f"http://{host}:{self._server.get_port()}"
+        self._set_lights()
         self._build_panel()
         self._server.on_client_connect(self._look)
         self.go(0)
@@ -126,7 +127,8 @@ class LiveView:
         """End the server."""
         self._over.set()
         self._player.join()
-        self._server.stop()
+        with redirect_stdout(io.StringIO()):
+            self._server.stop()
 
     def wait(self) -> None:
         """Return when the viewer was stopped, or the user interrupts."""
@@ -216,6 +218,15 @@ class LiveView:
         return max(seconds[first + 1] - seconds[first], SHORTEST)
 
     # The scene
+
+    def _set_lights(self) -> None:
+        """A lamp behind the viewer's left shoulder and soft light, as in the page; no shadows, no surroundings."""
+        scene = self._server.scene
+        scene.configure_environment_map(None)  # whose reflections take a machine without a graphics card long
+        scene.configure_default_lights(enabled=False)
+        scene.add_light_ambient("/lights/soft", intensity=1.1)
+        lamp = (-0.5, 0.9, 1.0) if self.scene.axes == "world" else (-0.5, -0.9, -1.0)
+        scene.add_light_directional("/lights/lamp", position=lamp, intensity=1.8, cast_shadow=False)
 
     def _refresh(self, anew: bool = False) -> None:
         """Draw what is asked for; all bodies again if their pieces have changed."""

@@ -21,6 +21,8 @@ from bodyloop.view.render import PALETTE
 
 REACH = 0.35
 """Metres within which the surface lies of the nearest joint, stout people's bellies included."""
+DISTANCE = 3.0
+"""From how far people are seen that no camera saw, as a multiple of the radius of all of them."""
 ALONE = 4.0
 """Metres at which the picture of a moment without people stands."""
 GAP = 0.15
@@ -238,34 +240,28 @@ class Scene:
         return steps
 
     def viewpoint(self, moment: int, others: bool = False) -> Viewpoint:
-        """The camera's own view with the whole picture in sight; without a camera, a view of everybody from the front.
+        """The camera's own view with the whole picture in sight; else a view of everybody from the front.
 
         The camera's view turns about a place at the people's depth, on the ray through the picture's middle.
 
         Args:
             moment: its number.
-            others: whether hypotheses that stand side by side should be in sight as well.
+            others: step back until hypotheses that stand side by side are in sight as well.
         """
         up = np.array([0.0, 1.0 if self.axes == "world" else -1.0, 0.0])
         places, corners = self._places(moment).astype(np.float64), self.backdrop(moment)
-        row = np.zeros((0, 3))
-        if others:
-            cast = zip(self.cast[moment], self.shifts(moment), strict=True)
-            row = np.concatenate([row, *(self.joints[index][at] + step for (index, at), step in cast)])
-        if corners is not None:
+        if corners is not None and not others:
             middle = corners.mean(0)
             depth = float(places[:, 2].mean()) if len(places) else middle[2]
-            share = depth / middle[2] if depth > 0 else 1.0
-            if not len(row) or row[:, 2].min() <= 0:
-                return Viewpoint(np.zeros(3), middle * share, up, corners)
-            corners = np.concatenate([corners, _box_corners(*_bounds(row))])
-            rays = corners / np.maximum(corners[:, 2:], depth / 2)
-            return Viewpoint(np.zeros(3), depth * (rays.min(0) + rays.max(0)) / 2, up, corners)
-        if self.video:
+            return Viewpoint(np.zeros(3), middle * (depth / middle[2] if depth > 0 else 1.0), up, corners)
+        if others:
+            cast = zip(self.cast[moment], self.shifts(moment), strict=True)
+            places = np.concatenate([places, *(self.joints[index][at] + step for (index, at), step in cast)])
+        elif self.video:
             places = np.concatenate([np.zeros((0, 3)), *(joints.reshape(-1, 3) for joints in self.joints)])
-        low, high = _bounds(np.concatenate([places, row]))
+        low, high = _bounds(places)
         middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
-        eye = middle + np.array([0.0, 0.0, up[1] * 3 * radius])
+        eye = middle + np.array([0.0, 0.0, up[1] * DISTANCE * radius])
         return Viewpoint(eye, middle, up, _box_corners(low, high))
 
 

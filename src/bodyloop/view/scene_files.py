@@ -1,5 +1,6 @@
 """Scenes from files: results of photos (`save_npz`), and people over time (`save_tracks`)."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -162,6 +163,7 @@ def _others(label: str, number: int, moment: int, start: str, tried: Hypotheses)
             continue
         energy = float(tried.energy[row])
         text = f"energy {energy - won[0]:+.1f}" if won else f"energy {energy:.1f}"
+        text = text if math.isfinite(energy) else "failed"  # behind the camera, for instance
         caption = f"{label}: {tried.start[row]}, {text}"
         figures.append(
             Figure(label, number, (moment,), tried.bodies[row : row + 1], (caption,), chosen=False)
