@@ -43,8 +43,8 @@ save_picture(folder / "samples.png", pose_sheet(body, samples, 8))
 first, last = prior.encode(samples[[1, 7]])
 save_picture(folder / "between.png", pose_sheet(body, prior.interpolate(first, last, 8), 8))
 
-# 4. Complete a pose of which the legs alone are known. Each answer is the nearest one to a random draw: were the decoder
-# linear, these would be fair draws of all poses with such legs. The nearest to the latent zero is the most usual one.
+# 4. Complete a pose of which the legs alone are known. Each answer is the one nearest to a random draw: were the
+# decoder linear, these would be fair draws of all poses with such legs. Nearest to the latent zero is the most usual.
 legs = torch.tensor([any(part in name for part in ("hip", "knee", "ankle")) for name in JOINTS])
 wanted = samples[7, legs]
 draws = torch.randn(6, prior.latent_size, generator=random)
@@ -66,6 +66,8 @@ optimiser.step(charge)
 with torch.no_grad():
     completed = prior.decode(z)
 off = (completed[:, legs] - wanted).flatten(2).norm(dim=-1) / 2**0.5  # chords: radians, where they are small
-print(f"legs are {float(torch.rad2deg(off.mean())):.1f} degrees off; energies {prior.energy(completed).int().tolist()}")
+print(
+    f"legs are {float(torch.rad2deg(off.mean())):.1f} degrees off; energies {prior.energy(completed).int().tolist()}"
+)
 save_picture(folder / "completed.png", pose_sheet(body, torch.cat([samples[7:], completed]), 7))
 print(f"written to {folder}")

@@ -124,8 +124,9 @@ def _cards() -> dict[str, str]:
         text = path.read_text()
         pages[f"cards/{path.name}"] = text
         title = text.partition("\n")[0].removeprefix("# ")
-        [weights] = [p.name for p in path.parent.glob(f"{path.stem}.*") if p != path]
-        rows.append(f"| [{title}]({path.name}) | `{path.parent.relative_to(PACKAGE).as_posix()}/{weights}` |")
+        weights = [path.with_suffix(end).relative_to(PACKAGE).as_posix() for end in (".npz", ".safetensors")]
+        there = ", ".join(f"`{name}`" for name in weights if (PACKAGE / name).exists())
+        rows.append(f"| [{title}]({path.name}) | {there} |")
     head = (
         "# Model cards\n\nWhat ships, what it was made of, how, and how good it is. The command that trained the "
         "weights wrote the card beside them.\n\n| card | file in `bodyloop/` |\n|---|---|\n"
