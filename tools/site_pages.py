@@ -88,9 +88,15 @@ def _entries(nav: list[Any], there: set[str]) -> Iterator[Any]:
         elif target.endswith("/"):
             pages = sorted(page for page in there if page.startswith(target) and page.endswith(".md"))
             index = f"{target}index.md"
-            yield {title: [index, *(page for page in pages if page != index)]}
+            yield {title: [index, *({_label(page): page} for page in pages if page != index)]}
         elif target in there:
             yield entry
+
+
+def _label(page: str) -> str:
+    """What a page of a folder is called in the navigation: the file's name, of a lesson in words."""
+    stem = posixpath.basename(page).removesuffix(".md")
+    return stem.replace("_", " ") if stem[0].isdigit() else stem
 
 
 def lesson_files() -> list[Path]:
