@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install $(PIP_FLAGS)
 SOURCES := src tools benchmarks
 
-.PHONY: demo test lint test-slow chromium bench clean help
+.PHONY: demo test lint test-slow chromium bench docs clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,11 +39,14 @@ chromium:
 	fi; \
 	command -v chromedriver >/dev/null || echo "no Chromium here: the browser tests will be skipped"
 
+docs: $(VENV)/.with-docs ## set up, then the documentation as a site: look into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(VENV)/.with-dev ## the speed benchmarks, one after the other
 	set -e; for script in benchmarks/*_speed.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove the environment, the demo and all caches
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: install once, and again when the requirements change.
@@ -51,9 +54,13 @@ $(VENV)/.with-demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -c constraints.txt -e '.[demo]'
 	touch $@
 
+$(VENV)/.with-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -c constraints.txt -e '.[docs]'
+	touch $@
+
 $(VENV)/.with-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -c constraints.txt -e '.[dev]'
-	touch $@ $(VENV)/.with-demo
+	touch $@ $(VENV)/.with-demo $(VENV)/.with-docs
 
 # The first Python that runs, is 3.11 or 3.12, and can make environments (Debian packages that apart).
 $(BIN)/python:

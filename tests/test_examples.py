@@ -51,6 +51,37 @@ def test_walk_to_blender(tmp_path: Path):
     assert names == {"tracks.npz", "walk.glb", "walk.bvh", "walk_amass.npz"}
 
 
+def test_train_a_network(tmp_path: Path):
+    pytest.importorskip("lightning")
+    out = run(ROOT / "examples" / "04_train_a_network.py", "here", cwd=tmp_path)
+    first, last = re.findall(r"loss ([\d.]+) at first, ([\d.]+) at last", out)[0]
+    assert float(last) < float(first)
+    assert {p.name for p in (tmp_path / "here").iterdir()} == {"crops", "run", "found.png"}
+    assert {"estimator.safetensors", "log.csv"} <= {p.name for p in (tmp_path / "here" / "run").iterdir()}
+
+
+def test_priors(tmp_path: Path):
+    out = run(ROOT / "examples" / "05_priors.py", "here", cwd=tmp_path)
+    straight, back, forth = (int(energy) for energy in re.findall(r"degrees: energy (-?\d+)", out))
+    assert straight < forth
+    assert back < forth, "a knee does not bend forwards"
+    assert float(re.findall(r"legs are ([\d.]+) degrees off", out)[0]) < 5
+    most_usual, *others = (int(x) for x in re.findall(r"energies \[(.*)\]", out)[0].split(","))
+    assert all(most_usual < energy for energy in others)
+    names = {p.name for p in (tmp_path / "here").iterdir()}
+    assert names == {"samples.png", "between.png", "completed.png"}
+
+
+def test_alternatives(tmp_path: Path):
+    out = run(ROOT / "examples" / "06_alternatives.py", "here", cwd=tmp_path)
+    energies = [float(energy) for energy in re.findall(r"energy +([\d.]+)", out)]
+    assert len(energies) == 5
+    assert energies == sorted(energies)
+    names = {p.name for p in (tmp_path / "here").iterdir()}
+    assert names == {"body.npz", "side.png", "alternatives.html"}
+    assert "candidate 1" in (tmp_path / "here" / "alternatives.html").read_text()
+
+
 def readme_example() -> str:
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     return code
