@@ -13,11 +13,12 @@ ROOMS = (
     "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
-    "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
+    "evaluate_jobs", "label_report", "annotate_jobs", "review", "review_jobs", "studies", "reproduce",
+    "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning",
+    "lightning", "ray", "pyarrow",
 )  # fmt: skip
 """What only commands that need it may load."""
 
@@ -82,6 +83,9 @@ def test_no_drawer_for_odds_and_ends():
         "from bodyloop.cli import main; assert main(['--help']) == 0",
         "from bodyloop.cli import main; assert main(['fit', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['infer', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['annotate', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['convert', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['review', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['evaluate', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'train', '--help']) == 0",
