@@ -62,8 +62,8 @@ class Verdicts:
         least_seen: fewer keypoints are rejected.
     """
 
-    doubtful_mm: float = 110.0
-    reject_mm: float = 150.0
+    doubtful_mm: float = 150.0
+    reject_mm: float = 250.0
     reject_error: float = 0.12
     reject_pose: float = 200.0
     reject_beta: float = 5.0

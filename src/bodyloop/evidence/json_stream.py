@@ -15,6 +15,7 @@ LARGEST = 1 << 28
 """Most characters of one element. A larger one is damage: a quotation mark that is missing, say."""
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_OF_NUMBERS = frozenset("0123456789.eE+-")
 _DECODER = json.JSONDecoder()
 
 
@@ -127,8 +128,8 @@ class _Reader:
             except (ValueError, RecursionError) as error:
                 reason = str(error)
             else:
-                if end < len(self.text) or self.ended:  # a number at the window's edge may go on behind it
-                    self.at = end
+                if self.ended or (end < len(self.text) and self.text[end] not in _OF_NUMBERS):
+                    self.at = end  # a number at the window's edge may go on behind it
                     return value
                 reason = "a value without an end"
             held = len(self.text) - self.at
@@ -139,7 +140,7 @@ class _Reader:
     def broken(self, what: str) -> InputError:
         """The error that says where the file stopped making sense."""
         seen = repr(self.text[self.at : self.at + 40]) if self.at < len(self.text) else "the file's end"
-        if not self.text and self.ended:
+        if self.file.tell() == 0:
             seen = "an empty file"
         return InputError(
             f"{self.path}: expected {self.expected}: {what}, got {seen} near byte {self.file.tell():,}; if it is cut "
