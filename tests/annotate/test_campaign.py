@@ -171,6 +171,14 @@ def test_another_annotation_is_refused(coco: Path, tmp_path: Path, body: BodyMod
         run(coco, tmp_path)
 
 
+def test_files_of_others_are_left_alone(coco: Path, tmp_path: Path):
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "anna.jpg").write_bytes(b"a photo")
+    with pytest.raises(InputError, match="files of others"):
+        run(coco, tmp_path)
+    assert (tmp_path / "people" / "anna.jpg").exists()
+
+
 def test_two_at_once_are_refused(coco: Path, tmp_path: Path):
     with campaigns._alone(tmp_path), pytest.raises(InputError, match="another process"):
         run(coco, tmp_path)

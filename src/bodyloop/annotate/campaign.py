@@ -16,7 +16,7 @@ from typing import Any
 
 from bodyloop import __version__
 from bodyloop.annotate.methods import METHODS, Settings
-from bodyloop.annotate.reading import Progress, ReadPeople, load_index, read_people
+from bodyloop.annotate.reading import Progress, ReadPeople, load_index, read_people, remove_people
 from bodyloop.annotate.workers import Runner, Task
 from bodyloop.data.crowd import Labelled, load_arrays
 from bodyloop.errors import InputError
@@ -160,16 +160,18 @@ def _settle(campaign: Campaign) -> None:
     for folder in (out, out / LABELS):
         remove_unfinished(folder)
     file, text = out / RECIPE, json.dumps(recipe, indent=1) + "\n"
-    if file.exists():
-        differ = _differences(read_recipe(out), json.loads(text))
+    known = file.exists()
+    differ = _differences(read_recipe(out), json.loads(text)) if known else []
+    if any((out / LABELS).iterdir()):
+        if not known:
+            raise InputError(f"{out}: holds labels but no {RECIPE}; give an empty folder")
         if differ:
             raise InputError(
                 f"{out}: holds another annotation (other {', '.join(differ)}); give the same options and annotations "
                 "to go on with it, or another folder"
             )
-    elif any((out / LABELS).iterdir()):
-        raise InputError(f"{out}: holds labels but no {RECIPE}; give an empty folder")
-    else:
+    if not known or differ:  # a run that wrote no label binds nobody
+        remove_people(out / PEOPLE)
         write_atomic(file, text.encode())
 
 

@@ -5,7 +5,6 @@ disk meanwhile: annotations name their images by number, before or after the ima
 """
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from bodyloop.evidence.coco_files import coco_points, coco_skeleton
 from bodyloop.evidence.json_files import RecordError, Skips, describe, to_box, to_size
 from bodyloop.evidence.json_stream import stream_object
 from bodyloop.evidence.photos import photo_sizes
-from bodyloop.writing import make_folder, write_atomic
+from bodyloop.writing import make_folder, remove_unfinished, write_atomic
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -106,7 +105,7 @@ def read_people(
     """
     skeleton: Skeleton | None = None
     while True:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_people(folder)
         make_folder(folder)
         reading = _Pass(coco, folder, per_file, least, images, skeleton)
         try:
@@ -115,6 +114,21 @@ def read_people(
             skeleton = other.skeleton
         finally:
             reading.store.close()
+
+
+def remove_people(folder: Path) -> None:
+    """Remove what `read_people` wrote, or began to write.
+
+    Raises:
+        InputError: if there are files of others in the folder.
+    """
+    if not folder.is_dir():
+        return
+    remove_unfinished(folder)
+    for path in (folder / INDEX, *folder.glob(f"{STORE}*"), *folder.glob("[0-9]*.npz")):
+        path.unlink(missing_ok=True)
+    if any(folder.iterdir()):
+        raise InputError(f"{folder}: holds files of others; give another folder with -o")
 
 
 class _OtherSkeletonError(Exception):

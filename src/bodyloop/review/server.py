@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(HTTPStatus.NOT_FOUND, {"error": "nothing is here"})
         try:
             decision = self._decision()
-        except (InputError, ValueError, TypeError, KeyError) as error:
+        except (InputError, ValueError, TypeError, LookupError) as error:
             self.close_connection = True  # what was sent may not have been read
             return self._json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
         try:
