@@ -104,7 +104,9 @@ class Figures:
 
 def _kind(reason: str) -> str:
     """A reason without its figures, so that like ones can be counted."""
-    words = reason.partition(" (")[0].split(", over")[0].split()
+    head, colon, rest = reason.partition(": ")
+    text = f"{head}{colon}{rest}" if head == "rejected" else head  # behind other colons are names of files
+    words = text.partition(" (")[0].partition(", over")[0].split()
     return " ".join(word for word in words if not any(c.isdigit() for c in word)).rstrip(",")
 
 

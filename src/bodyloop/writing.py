@@ -62,7 +62,13 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
             Path(temporary).unlink(missing_ok=True)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left of files that it was writing; nobody may be writing there now."""
-    for path in folder.glob(".*.????????"):
-        path.unlink(missing_ok=True)
+def remove_unfinished(folder: Path, *names: str) -> None:
+    """Remove what a killed process left of files that it was writing; nobody may be writing there now.
+
+    Args:
+        folder: that they would have been in.
+        names: of the files, or patterns of them.
+    """
+    for name in names:
+        for path in folder.glob(f".{name}.????????"):
+            path.unlink(missing_ok=True)

@@ -16,7 +16,14 @@ from typing import Any
 
 from bodyloop import __version__
 from bodyloop.annotate.methods import METHODS, Settings
-from bodyloop.annotate.reading import Progress, ReadPeople, load_index, read_people, remove_people
+from bodyloop.annotate.reading import (
+    Progress,
+    ReadPeople,
+    load_index,
+    people_file,
+    read_people,
+    remove_people,
+)
 from bodyloop.annotate.workers import Runner, Task
 from bodyloop.data.crowd import Labelled, load_arrays
 from bodyloop.errors import InputError
@@ -157,8 +164,8 @@ def _settle(campaign: Campaign) -> None:
     """Make the folder this campaign's, or see that it is."""
     out, recipe = campaign.out, campaign.recipe()
     make_folder(out / LABELS)
-    for folder in (out, out / LABELS):
-        remove_unfinished(folder)
+    remove_unfinished(out, RECIPE)
+    remove_unfinished(out / LABELS, "*.npz")
     file, text = out / RECIPE, json.dumps(recipe, indent=1) + "\n"
     known = file.exists()
     differ = _differences(read_recipe(out), json.loads(text)) if known else []
@@ -209,18 +216,23 @@ def _people(campaign: Campaign, progress: Progress) -> ReadPeople:
     folder = campaign.out / PEOPLE
     people = load_index(folder)
     if people is not None:
-        missing = [n for n in range(len(people.counts)) if not label_file(campaign.out, n).exists()]
-        if all((folder / f"{n:06d}.npz").exists() for n in missing):
+        missing = _missing(campaign.out, people)
+        if all(people_file(folder, number).exists() for number in missing):
             return people
     settings = campaign.settings
     return read_people(campaign.coco, folder, campaign.per_file, campaign.least, settings.images, progress)
+
+
+def _missing(out: Path, people: ReadPeople) -> list[int]:
+    """Numbers of the files of labels that are not there yet."""
+    return [n for n, count in enumerate(people.counts) if count and not label_file(out, n).exists()]
 
 
 def _label(
     campaign: Campaign, people: ReadPeople, runner: Runner, tell: Callable[[str], None], progress: Progress
 ) -> Finished:
     out, wanted = campaign.out, sum(people.counts)
-    missing = [n for n, count in enumerate(people.counts) if count and not label_file(out, n).exists()]
+    missing = _missing(out, people)
     found = done = wanted - sum(people.counts[n] for n in missing)
     progress("labelling", done, wanted)
     failures: list[tuple[str, str]] = []
@@ -235,7 +247,7 @@ def _label(
         done += people.counts[outcome.number]
         progress("labelling", done, wanted)
     for number in range(len(people.counts)):
-        (people.folder / f"{number:06d}.npz").unlink(missing_ok=True)
+        people_file(people.folder, number).unlink(missing_ok=True)
     return Finished(done - len(failures), found, tuple(failures), people.skipped, seconds)
 
 

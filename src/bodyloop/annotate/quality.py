@@ -233,7 +233,7 @@ def judge(
         if verdicts.doubtful_mm < mm <= verdicts.reject_mm:
             doubts.append(f"expected error {mm:.0f} mm, over {verdicts.doubtful_mm:.0f}")
         words.append("reject" if bad else "doubtful" if doubts else "accept")
-        reasons.append("; ".join([*bad, *doubts]))
+        reasons.append("; ".join(reason.replace("; ", ", ") for reason in (*bad, *doubts)))
     return Judgement(
         expected.numpy(),
         (1 / (1 + (expected / HALF_MM).square())).numpy(),

@@ -124,7 +124,7 @@ def remove_people(folder: Path) -> None:
     """
     if not folder.is_dir():
         return
-    remove_unfinished(folder)
+    remove_unfinished(folder, INDEX, "*.npz")
     for path in (folder / INDEX, *folder.glob(f"{STORE}*"), *folder.glob("[0-9]*.npz")):
         path.unlink(missing_ok=True)
     if any(folder.iterdir()):

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -156,6 +157,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _begin_worker() -> None:
     """One core a worker, which ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its parent, which says what there is to say
     _use_one_core()
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
