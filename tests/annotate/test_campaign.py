@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,19 @@ def test_a_lost_file_is_made_again(coco: Path, tmp_path: Path, undisturbed):
     assert contents(tmp_path) == undisturbed
 
 
-def test_processes_do_the_same(coco: Path, tmp_path: Path, undisturbed):
-    run(coco, tmp_path, workers=2)
+def test_processes_do_the_same(coco: Path, tmp_path: Path):
+    """With more files than are given out at once."""
+    run(coco, tmp_path / "here", per_file=1)
+    run(coco, tmp_path / "processes", workers=2, per_file=1)
+    assert contents(tmp_path / "processes") == contents(tmp_path / "here")
+
+
+def test_a_runner_that_stops_early_is_noticed(coco: Path, tmp_path: Path, undisturbed):
+    campaign = Campaign(coco, tmp_path, SETTINGS, PER_FILE)
+    whole = choose_runner(SETTINGS, 0, None)
+    with pytest.raises(InputError, match="2 files of labels were not made"):
+        annotate(campaign, lambda tasks: whole(islice(tasks, 2)))
+    annotate(campaign, whole)
     assert contents(tmp_path) == undisturbed
 
 

@@ -246,6 +246,8 @@ def _label(
         seconds += outcome.seconds
         done += people.counts[outcome.number]
         progress("labelling", done, wanted)
+    if left := _missing(out, people):
+        raise InputError(f"{out}: {len(left)} files of labels were not made; run again to go on")
     for number in range(len(people.counts)):
         people_file(people.folder, number).unlink(missing_ok=True)
     return Finished(done - len(failures), found, tuple(failures), people.skipped, seconds)

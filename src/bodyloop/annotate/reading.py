@@ -284,7 +284,9 @@ class _Pass:
         people, self.waiting = self.waiting, []
         width = max(len(p.keypoints) for p in people)
         self.feet |= self.body.name == "coco17" and width > len(self.body)
-        keypoints = np.stack([np.pad(p.keypoints, [(0, width - len(p.keypoints)), (0, 0)]) for p in people])
+        keypoints = np.zeros((len(people), width, 3), np.float32)
+        for row, person in zip(keypoints, people, strict=True):
+            row[: len(person.keypoints)] = person.keypoints
         arrays = {
             "id": np.array([p.id for p in people]),
             "image_id": np.array([p.image for p in people]),

@@ -110,7 +110,10 @@ def run_in_processes(tasks: Iterable[Task], settings: Settings, workers: int) ->
             given: dict[Future[Outcome], Task] = {}
             try:
                 while True:
-                    for task in islice(_first(again, waiting), workers * AHEAD - len(given)):
+                    while len(given) < workers * AHEAD:
+                        task = again.pop(0) if again else next(waiting, None)
+                        if task is None:
+                            break
                         given[pool.submit(labelled_file, task, settings)] = task
                     if not given:
                         return
@@ -122,13 +125,6 @@ def run_in_processes(tasks: Iterable[Task], settings: Settings, workers: int) ->
             except BrokenProcessPool:
                 again = sorted(given.values(), key=lambda task: task.number)
                 _count(tries, again)
-
-
-def _first(again: list[Task], waiting: Iterator[Task]) -> Iterator[Task]:
-    """Those that were given out before, then new ones."""
-    while again:
-        yield again.pop(0)
-    yield from waiting
 
 
 def _count(tries: dict[int, int], lost: list[Task]) -> None:
