@@ -10,15 +10,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
-    "geometry", "body", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
+    "showing",  # whoever can be seen may show itself
+    "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
-    "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
-    "evaluate_jobs", "label_report", "annotate_jobs", "review", "review_jobs", "studies", "reproduce",
-    "terminal", "cli",
+    "surface_maps", "saved_results", "start_files", "label_report", "review",
+    "photos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs", "evaluate_jobs",
+    "annotate_jobs", "review_jobs", "view_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning", "ray", "pyarrow",
+    "lightning", "pxr", "viser", "ray", "pyarrow",
 )  # fmt: skip
 """What only commands that need it may load."""
 
@@ -87,6 +88,7 @@ def test_no_drawer_for_odds_and_ends():
         "from bodyloop.cli import main; assert main(['convert', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['review', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['evaluate', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['view', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'train', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'sample', '--help']) == 0",

@@ -65,10 +65,19 @@ class Fit(_Photos):
 
     detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
     """Keypoint detector."""
-    starts: tuple[Literal["lifter", "mean"], ...] = ("lifter", "mean")
-    """Where fits start from; the best of each person wins."""
+    starts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="START ...")] = ("lifter", "mean")
+    """Where fits start from: lifter, mean, candidates:5 (that many of the pool, each fitted), or a file of bodies that
+    bodyloop, SPIN, EFT, NeuralAnnot, 4D-Humans, CameraHMR or GVHMR found (docs/formats.md). The best of each person
+    wins."""
+    choose: Literal["energy", "cen"] = "energy"
+    """Which fit of candidates is a person's: the one of lowest energy, or the one that a network finds nearest to the
+    photo. The others are kept in body.npz, for bodyloop view."""
+    start_annotations: Annotated[Path | None, _File] = None
+    """What goes with such a file: SPIN's .npz of the same rows, COCO's annotations for NeuralAnnot's labels."""
     prior: Literal["gmm", "flow"] = "gmm"
     """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
+    hypotheses: bool = False
+    """Write what every start led to as well, to be seen side by side with bodyloop view."""
 
     def run(self) -> int:
         """Do it."""
@@ -103,6 +112,35 @@ class Infer(_Photos):
         from bodyloop.terminal import run_inference
 
         return run_inference(InferJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class View:
+    """Look at results of fit and infer, or at people over time, in the browser.
+
+    Serves them to this machine alone until it is stopped, or writes one page that needs no server.
+    """
+
+    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
+    """Folder of results, or one of their .npz files."""
+    html: Annotated[Path | None, _File] = None
+    """Write this page instead: it opens anywhere, without bodyloop and without network."""
+    pictures: Annotated[Path | None, _MapFile] = None
+    """The photo, or a folder of photos, if they are no longer where they were. Of tracks: the video, or a folder with
+    an image a frame."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl of the results instead of the built-in body."""
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
+    """Address to serve at; 0.0.0.0 shows the results to the whole network."""
+    port: Annotated[int, tyro.conf.arg(metavar="N")] = 8080
+    """Port to serve at; the next free one if it is taken."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.terminal import run_viewer
+        from bodyloop.view_jobs import ViewJob
+
+        return run_viewer(ViewJob(**vars(self)))
 
 
 @dataclass(frozen=True)
@@ -211,6 +249,36 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Cluster CMU motion capture into a pool of poses and camera orientations, candidates for fits to start from."""
+
+    action: Annotated[Literal["build"], tyro.conf.Positional, tyro.conf.arg(metavar="build")]
+    """What is to be done."""
+    mocap: _Mocap
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = Path("pool.npz")
+    """The pool. Its card, .md, goes beside it."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    poses: int = 10_000
+    """Clusters of poses."""
+    turns: int = 30
+    """Clusters of camera orientations."""
+    angle: float = 8.0
+    """Degrees by which some joint of two poses of a clip must differ."""
+    seed: int = 0
+    """Of all random draws."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.pool_jobs import PoolJob
+        from bodyloop.terminal import run_pool_building
+
+        job = PoolJob(self.mocap, self.out, self.cache, self.poses, self.turns, self.angle, self.seed)
+        return run_pool_building(job)
+
+
+@dataclass(frozen=True)
 class Reproduce:
     """Measure a paper's table again and show its figures beside ours.
 
@@ -232,6 +300,17 @@ class Reproduce:
             "spin-unpaired",
             "zanfir-table2",
             "zanfir-fig4",
+            "mion-table1",
+            "mion-table2",
+            "mion-table3",
+            "mion-table6",
+            "mion-speed",
+            "moon-table2",
+            "moon-table6",
+            "moon-table7",
+            "moon-table8",
+            "moon-table9",
+            "moon-table10",
         ],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="TABLE"),
@@ -282,9 +361,10 @@ class Synth:
     """
 
     domain: Annotated[
-        Literal["studio", "wild", "bridge"], tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+        Literal["studio", "wild", "bridge", "wild2"], tyro.conf.arg(metavar="NAME", help_behavior_hint="")
     ]
-    """studio: few subjects, plain rooms. wild: everything varies. bridge: wild looks, few sequences."""
+    """studio: few subjects, plain rooms. wild: everything varies. bridge: wild looks, few sequences.
+    wild2: another wild, to test on."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for the shards."""
     count: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="N")] = 1000
@@ -324,7 +404,7 @@ class Train:
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """rong, rong-iuv, rong-parts, rong-image-iuv, rong-image-parts, spin, spin-static, spin-unpaired, hmr,
-    hmr-unpaired, zanfir, everything; or a recipe.json."""
+    hmr-unpaired, zanfir, everything, moon-f, moon-g, moon-g-hmr, moon-g-two-branch, pose2d; or a recipe.json."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder of this run."""
     scale: Literal["smoke", "cpu", "gpu"] = "cpu"
@@ -372,19 +452,53 @@ class Train:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a trained network for whoever runs it without bodyloop."""
+    """Write bodies for Blender, game engines and notebooks, or a trained network for whoever runs it without bodyloop.
 
-    weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
-    """Of bodyloop train (safetensors)."""
-    onnx: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    Bodies are those of fit or infer, or tracks of people over time; docs/export.md says how to open each format.
+
+    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
+    """
+
+    source: Annotated[
+        Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS|WEIGHTS", help_behavior_hint="")
+    ]
+    """Results: a folder, body.npz or tracks. With --onnx: weights of bodyloop train (safetensors)."""
+    out: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE|FOLDER", help_behavior_hint="")
+    ] = None
+    """File, if only one comes of it and its name says the format; else folder."""
+    format: Annotated[
+        Literal["glb", "bvh", "amass", "obj", "npz", "usd"] | None,
+        tyro.conf.arg(metavar="glb|bvh|amass|obj|npz|usd", help_behavior_hint=""),
+    ] = None
+    """glb, if not told by the file's name: skinned and animated, everybody in one file; usd (extra usd) likewise. bvh,
+    amass, npz: a file a person. obj: a mesh a frame."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl of the bodies instead of the built-in body."""
+    ground: bool = False
+    """Put the lowest point of all frames at height 0."""
+    fps: Annotated[float | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Frames a second of bvh, amass and obj; each person's own mean rate if not given."""
+    onnx: Annotated[Path | None, _File] = None
     """ONNX file to write."""
 
     def run(self) -> int:
         """Do it."""
-        from bodyloop.terminal import run_export
-        from bodyloop.train_jobs import ExportJob
+        from bodyloop.terminal import run_bodies_export, run_export
 
-        return run_export(ExportJob(**vars(self)))
+        if self.onnx is not None:
+            from bodyloop.train_jobs import ExportJob
+
+            return run_export(ExportJob(self.source, self.onnx))
+        if self.out is None:
+            raise InputError(
+                "expected -o FILE or FOLDER for bodies, or --onnx FILE for a network; got neither"
+            )
+        from bodyloop.export_jobs import BodiesExportJob
+
+        return run_bodies_export(
+            BodiesExportJob(self.source, self.out, self.format, self.body, self.ground, self.fps)
+        )
 
 
 @dataclass(frozen=True)
@@ -418,9 +532,10 @@ class Evaluate:
     split: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """Of the data set, or of synthetic people: train, validation or test (if not given)."""
     synthetic: Annotated[
-        Literal["studio", "wild", "bridge"] | None, tyro.conf.arg(metavar="DOMAIN", help_behavior_hint="")
+        Literal["studio", "wild", "bridge", "wild2"] | None,
+        tyro.conf.arg(metavar="DOMAIN", help_behavior_hint=""),
     ] = None
-    """Synthetic people: studio, wild or bridge."""
+    """Synthetic people: studio, wild, bridge or wild2."""
     mocap: Annotated[Path | None, _Folder] = None
     """Motion capture for synthetic people (cmu/bvh, cmu/npz_deepmimic). Without it, poses of the flow that ships."""
     cache: _Cache = None
@@ -551,17 +666,20 @@ class Review:
 
 
 Command = (
-    Fit | Infer | Annotate | Convert | Review | Evaluate | Demo | Prior | Synth | Train | Export | Reproduce
-)
+    Fit | Infer | View | Annotate | Convert | Review | Evaluate | Demo | Prior | Pool | Synth | Train | Export
+    | Reproduce
+)  # fmt: skip
 COMMANDS: dict[str, Any] = {
     "fit": Fit,
     "infer": Infer,
+    "view": View,
     "annotate": Annotate,
     "convert": Convert,
     "review": Review,
     "evaluate": Evaluate,
     "demo": Demo,
     "prior": Prior,
+    "pool": Pool,
     "synth": Synth,
     "train": Train,
     "export": Export,

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +31,16 @@ if TYPE_CHECKING:
     from bodyloop.evaluate.scores import Scores
     from bodyloop.evaluate.tables import Table as PaperTable
     from bodyloop.evaluate_jobs import EvaluateJob
+    from bodyloop.export_jobs import BodiesExportJob
     from bodyloop.fit import Fits
     from bodyloop.inference import InferJob
+    from bodyloop.pool_jobs import PoolJob
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
     from bodyloop.review_jobs import ReviewJob
     from bodyloop.synth_jobs import SynthJob
     from bodyloop.train_jobs import ExportJob, TrainingJob
+    from bodyloop.view_jobs import ViewJob
 
 MOST_FILES = 5
 """Shards that are named; of more, only their number."""
@@ -180,6 +183,15 @@ def run_demo(out: Path) -> int:
     return status
 
 
+def run_viewer(job: "ViewJob") -> int:
+    """Show results until the user stops, or write a page of them."""
+    from bodyloop.view_jobs import view_results
+
+    with suppress(KeyboardInterrupt):  # the way to end it
+        view_results(job, lambda line: print(printable(line), flush=True))
+    return 0
+
+
 @contextmanager
 def _told_with_time() -> Iterator[Callable[[str], None]]:
     """A function that prints a line with the time since the beginning; a spinner turns meanwhile."""
@@ -211,6 +223,17 @@ def run_prior_sampling(job: "SampleJob") -> int:
     with _told_with_time() as tell:
         files = sample_prior(job, tell)
     _print_files(files)
+    return 0
+
+
+def run_pool_building(job: "PoolJob") -> int:
+    """Build a pool of candidates, then print its card and where the files are."""
+    from bodyloop.pool_jobs import make_pool
+
+    with _told_with_time() as tell:
+        pool, file, card = make_pool(job, tell)
+    print(card)
+    _print_files([pool, file])
     return 0
 
 
@@ -365,9 +388,7 @@ def run_training(job: "TrainingJob") -> int:
             lambda what, done, wanted: bar.update(task, completed=done, total=wanted, description=what),
         )
     if done.errors:
-        errors = ", ".join(
-            f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items()
-        )
+        errors = ", ".join(f"{name[:-3]} {value:.1f} {name[-2:]}" for name, value in done.errors.items())
         console.print(f"best after step {done.best_step:,}: {errors}")
     _print_files(files)
     return 0
@@ -379,6 +400,41 @@ def run_export(job: "ExportJob") -> int:
 
     _print_files([export_network(job)])
     return 0
+
+
+def run_bodies_export(job: "BodiesExportJob") -> int:
+    """Write bodies in another format with a progress bar, then print where the files are.
+
+    Returns 1 if some results failed.
+    """
+    from bodyloop.export_jobs import export_bodies
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        done = export_bodies(
+            job,
+            lambda made, total, text: bar.update(
+                task, completed=made, total=total, description=printable(text)
+            ),
+        )
+    for note in done.notes:
+        console.print(printable(f"note: {note}"))
+    for name, reason in done.failures:
+        console.print(printable(f"{name}: {reason}"))
+    _print_files(done.files[:MOST_FILES])
+    if len(done.files) > MOST_FILES:
+        print(f"  and {len(done.files) - MOST_FILES:,} more")
+    who = "1 person" if done.people == 1 else f"{done.people:,} people"
+    print(f"{who}, frames in all: {done.frames:,}, failures: {len(done.failures)}")
+    return 1 if done.failures else 0
 
 
 def run_evaluation(job: "EvaluateJob") -> int:
