@@ -1,13 +1,16 @@
 """``bodyloop annotate`` and ``convert``, end to end: what they say, and never a traceback."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from bodyloop.annotate import consistency
 from bodyloop.annotate.campaign import LabelFolder
 from bodyloop.annotate.decisions import Decision, DecisionFile
 from bodyloop.body import BodyModel
@@ -99,35 +102,78 @@ def test_reviewers_go_before(run: Run, tmp_path: Path):
     assert list(found) == ["100", "102", "104"]
 
 
-def test_network(run: Run, tmp_path: Path):
-    """From a random network's answers; one picture is missing, so its people are fitted without."""
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[object]:
+    """Options for a random network; the second of three pictures is missing."""
     save_estimator(build(TINY["hmr"]), tmp_path / "net.safetensors")
     noise = np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), np.uint8)
     for number in (0, 2):
         Image.fromarray(noise).save(tmp_path / f"{number:012d}.jpg")
-    arguments = ["--method", "network", "--estimator", tmp_path / "net.safetensors", "--images", tmp_path]
-    status, _ = run("annotate", *arguments, "--no-report")
+    return ["--estimator", tmp_path / "net.safetensors", "--images", tmp_path, "--no-report"]
+
+
+@pytest.mark.parametrize(("method", "starts"), [("network", {"network"}), ("spin", {"network", "refined"})])
+def test_networks(run: Run, tmp_path: Path, pictures: list[object], method: str, starts: set[str]):
+    """People whose picture is missing are fitted without, and doubted."""
+    status, _ = run("annotate", "--method", method, *pictures)
     assert status == 0
     people = labels_in(tmp_path / "out")
     assert people.crowd.ids.tolist() == ["100", "101", "102", "103", "104"]
-    starts = people.words["start"].tolist()
-    assert set(starts[:2] + starts[4:]) <= {"network", "refined"}
-    assert starts[2:4] == ["lifter", "lifter"]
-    assert ["fitted without the network" in reason for reason in people.words["reasons"]] == [
-        False,
-        False,
-        True,
-        True,
-        False,
-    ]
+    found = people.words["start"].tolist()
+    assert set(found[:2] + found[4:]) <= starts
+    assert found[2:4] == ["lifter", "lifter"]
+    assert ["no picture" in reason for reason in people.words["reasons"]] == [False, False, True, True, False]
+    assert np.isfinite(people.figures["score"]).all()
+    errors = people.figures["error_box"][[0, 1, 4]]
+    assert (errors > 0.05).all() if method == "network" else (errors < 0.05).all()
+
+
+def test_other_weights_make_another_annotation(run: Run, tmp_path: Path, pictures: list[object]):
+    run("annotate", "--method", "network", *pictures)
+    other = build(TINY["hmr"])
+    torch.nn.init.ones_(next(other.parameters()))
+    save_estimator(other, tmp_path / "net.safetensors")
+    status, said = run("annotate", "--method", "network", *pictures)
+    assert status == 2
+    assert "other files" in said
+
+
+def test_candidates(run: Run, tmp_path: Path, monkeypatch):
+    """Of lowest energy, or nearest to the picture; without a picture, of lowest energy and doubted."""
+    status, _ = run("annotate", "--method", "candidates", "--candidates", "3", "--no-report")
+    assert status == 0
+    best = labels_in(tmp_path / "out")
+    assert all(start.startswith("candidate ") for start in best.words["start"])
+    assert (best.figures["error_box"] < 0.05).all()
+    shutil.rmtree(tmp_path / "out")
+    worst = torch.tensor([[3.0], [2.0], [1.0]])  # as if the picture spoke against all that energy says
+    monkeypatch.setattr(consistency, "default_cen", lambda: torch.nn.Identity())
+    monkeypatch.setattr(consistency, "picture_distances", lambda *a: worst.expand(3, len(a[2])))
+    Image.new("RGB", (1000, 1000)).save(tmp_path / f"{0:012d}.jpg")
+    options = ["--method", "candidates", "--candidates", "3", "--choose", "cen", "--images", tmp_path]
+    assert run("annotate", *options, "--no-report")[0] == 0
+    seen = labels_in(tmp_path / "out")
+    assert (seen.figures["energy"][:2] > best.figures["energy"][:2]).all()
+    assert np.array_equal(seen.pose[2:], best.pose[2:])
+    assert ["no picture" in reason for reason in seen.words["reasons"]] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "magic"], "--method: expected one of fit, network, got 'magic'"),
-        (["--method", "network"], "--images"),
+        (["--method", "magic"], "invalid choice 'magic'"),
+        (["--method", "network"], "--method network: expected the folder of the images with --images"),
+        (["--method", "spin", "--images", "."], "--estimator: expected a network's weights"),
+        (
+            ["--method", "spin", "--images", ".", "--estimator", "/nowhere.safetensors"],
+            "/nowhere.safetensors",
+        ),
         (["--estimator", "a.safetensors"], "add --method network"),
+        (["--choose", "cen"], "add --method candidates"),
+        (["--method", "candidates", "--choose", "cen"], "--choose cen: expected the folder of the images"),
+        (["--method", "candidates", "--candidates", "0"], "--candidates: expected a whole number from 1 on"),
+        (["--method", "candidates", "--candidates", "101"], "--candidates: expected at most 100"),
+        (["--device", "abacus"], "--device abacus"),
         (["--focal", "-3"], "--focal: expected a positive number"),
         (["--workers", "-1"], "--workers: expected a whole number from 0 on"),
         (["--per-file", "0"], "--per-file"),

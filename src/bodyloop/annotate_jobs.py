@@ -10,8 +10,8 @@ from typing import Literal
 from bodyloop.annotate.campaign import Campaign, Finished, LabelFolder, annotate
 from bodyloop.annotate.decisions import decided, read_decisions
 from bodyloop.annotate.methods import METHODS, Settings, make_method
-from bodyloop.annotate.people import StartKind
 from bodyloop.annotate.reading import Progress
+from bodyloop.annotate.start_names import MOST_CANDIDATES, Choice, StartName
 from bodyloop.annotate.workers import choose_runner
 from bodyloop.body import load_body
 from bodyloop.data.crowd import VERDICTS, chosen
@@ -35,7 +35,10 @@ class AnnotateJob:
         images: folder that the images' names are relative to.
         method: a name in `bodyloop.annotate.methods.METHODS`.
         estimator: a network's weights, from whose answers fits start.
-        starts: of fits to keypoints.
+        starts: of fits to keypoints; the lifter if None, or, besides candidates, none.
+        candidates: of each person, for the method of that name.
+        choose: which of the fits from them is kept.
+        device: where networks and fits run.
         focal: focal length of all images in pixels; each one's diagonal if None.
         body: SMPL .npz or .pkl instead of the built-in body.
         least: keypoints that a person must have.
@@ -51,7 +54,10 @@ class AnnotateJob:
     images: Path | None = None
     method: str = "fit"
     estimator: Path | None = None
-    starts: tuple[StartKind, ...] = ("lifter",)
+    starts: tuple[StartName, ...] | None = None
+    candidates: int = 5
+    choose: Choice = "energy"
+    device: str = "cpu"
     focal: float | None = None
     body: Path | None = None
     least: int = 6
@@ -87,9 +93,12 @@ def annotate_data_set(job: AnnotateJob, tell: Tell, progress: Progress) -> Annot
         method=job.method,
         body=job.body,
         focal=job.focal,
-        starts=job.starts,
+        starts=_starts(job),
+        candidates=job.candidates,
+        choose=job.choose,
         estimator=job.estimator,
         images=job.images,
+        device=job.device,
     )
     workers = len(os.sched_getaffinity(0)) if job.workers is None else job.workers
     make_method(settings)  # what nobody can work with is said before anybody begins
@@ -115,14 +124,21 @@ def _check(job: AnnotateJob) -> None:
         )
     if job.method not in METHODS:
         raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {job.method!r}")
-    if job.estimator is not None and job.method == "fit":
-        raise InputError("--estimator: fits to keypoints use no network; add --method network")
-    if not job.starts:
-        raise InputError("--starts: expected lifter, mean or both, got none; leave it out for lifter")
+    if job.estimator is not None and job.method not in ("network", "spin"):
+        raise InputError(
+            f"--estimator: --method {job.method} uses no such network; add --method network or --method spin"
+        )
+    if job.choose != "energy" and job.method != "candidates":
+        raise InputError(f"--choose {job.choose}: there is nothing to choose from; add --method candidates")
+    if job.candidates > MOST_CANDIDATES:
+        raise InputError(f"--candidates: expected at most {MOST_CANDIDATES}, got {job.candidates}")
+    if job.starts == ():
+        raise InputError("--starts: expected lifter, mean or both, got none; leave it out for the usual")
     for name, value, least in (
         ("workers", job.workers, 0),
         ("per-file", job.per_file, 1),
         ("least", job.least, 1),
+        ("candidates", job.candidates, 1),
     ):
         if value is not None and value < least:
             raise InputError(f"--{name}: expected a whole number from {least} on, got {value}")
@@ -131,6 +147,12 @@ def _check(job: AnnotateJob) -> None:
             f"--images {job.images}: expected a folder, got none; check the path, or leave it out"
         )
     _known(job.write)
+
+
+def _starts(job: AnnotateJob) -> tuple[StartName, ...]:
+    if job.starts is None:
+        return () if job.method == "candidates" else ("lifter",)
+    return job.starts
 
 
 def _known(names: Sequence[str]) -> None:

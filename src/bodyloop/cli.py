@@ -588,17 +588,30 @@ class Annotate:
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for labels and report."""
     images: Annotated[Path | None, _Folder] = None
-    """That the images' names are relative to, for the report and --method network."""
-    method: Annotated[str, tyro.conf.arg(metavar="NAME")] = "fit"
-    """fit: to the keypoints. network: fits that start from --estimator's answer to the picture."""
+    """That the images' names are relative to: for networks, and for the pictures of the report."""
+    method: Annotated[
+        Literal["fit", "network", "spin", "candidates"], tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+    ] = "fit"
+    """fit (if not given): to the keypoints. network: --estimator's answers to the pictures. spin: fits that start from
+    those. candidates: fits from several candidates of the pool, one of which is kept."""
     estimator: Annotated[Path | None, tyro.conf.arg(metavar="WEIGHTS", help_behavior_hint="")] = None
-    """A network's weights (.safetensors), for --method network."""
-    starts: tuple[Literal["lifter", "mean"], ...] = ("lifter",)
-    """Where fits to keypoints start from; lifter and mean together take more than twice as long."""
+    """A network's weights (.safetensors), for --method network and spin."""
+    candidates: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """Of each person, for --method candidates."""
+    choose: Literal["energy", "cen"] = "energy"
+    """Which fit from candidates is kept: the one of lowest energy, or the one that a network finds nearest to the
+    picture."""
+    starts: Annotated[
+        tuple[Literal["lifter", "mean"], ...] | None, tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")
+    ] = None
+    """Where fits to keypoints start from: lifter (if not given), mean, or both, which takes more than twice as long.
+    With --method candidates: of one more fit."""
     focal: Annotated[float | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="")] = None
     """Focal length of all images in pixels. Without it: each image's diagonal."""
     body: Annotated[Path | None, _File] = None
     """SMPL .npz or .pkl instead of the built-in body."""
+    device: Annotated[str, tyro.conf.arg(metavar="NAME")] = "cpu"
+    """Where networks and fits run: cpu, cuda, cuda:1 ..."""
     least: Annotated[int, tyro.conf.arg(metavar="N")] = 6
     """Keypoints that a person must have; others are left out and counted."""
     per_file: Annotated[int, tyro.conf.arg(metavar="N")] = 500

@@ -196,7 +196,7 @@ def test_two_at_once_are_refused(coco: Path, tmp_path: Path):
 
 
 def test_unknown_method_and_missing_file(coco: Path, tmp_path: Path):
-    with pytest.raises(InputError, match="expected one of fit, network"):
+    with pytest.raises(InputError, match="expected one of fit, network, spin, candidates"):
         run(coco, tmp_path, Settings(method="magic"))
     with pytest.raises(InputError, match="No such file"):
         run(tmp_path / "gone.json", tmp_path / "out")

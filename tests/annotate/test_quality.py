@@ -43,6 +43,22 @@ def test_signs(fits: Fits, body: BodyModel):
     assert torch.allclose(signs["seen"].exp(), torch.full((6,), 17.0))
 
 
+def test_what_is_not_known_says_nothing(fits: Fits, body: BodyModel):
+    """Fits that nothing held have no such term, or, joined with others, one of 0."""
+    without = replace(fits, terms={k: v for k, v in fits.terms.items() if k != "anchor"})
+    zero = replace(fits, terms=fits.terms | {"anchor": torch.zeros(6)})
+    model = load_quality()
+    place = model.names.index("anchor")
+    for some in (without, zero):
+        signs = signs_of(some, body)
+        assert signs["anchor"].isnan().all()
+        expected = model.expected_mm(signs)
+        assert expected.isfinite().all()
+        weights = list(model.weights)
+        weights[place] = weights[place + len(model.names)] = 0.0
+        assert torch.allclose(expected, replace(model, weights=tuple(weights)).expected_mm(signs))
+
+
 def test_signs_do_not_depend_on_the_image_s_scale(body: BodyModel):
     """The same people in a picture of twice the size."""
     from bodyloop.evidence import Evidence

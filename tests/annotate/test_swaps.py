@@ -1,5 +1,7 @@
 """Exchanged sides are found, and those who are as they should be are left in peace."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -45,6 +47,14 @@ def test_suspects(body: BodyModel):
         fits, prior = fitted(body, limbs)
         suspects = swap_suspects(fits, body, prior, always)
         assert suspects.count(limbs) >= 4, (limbs, suspects)
+
+
+def test_bodies_of_other_sources_are_not_beaten_by_any_fit(body: BodyModel):
+    """The people as they are, but with bodies that somebody else found, far from the keypoints."""
+    fits, prior = fitted(body, "")
+    far = replace(fits, error_box=torch.full_like(fits.error_box, 0.2))
+    assert "" not in swap_suspects(far, body, prior, SwapConfig())
+    assert swap_suspects(far, body, prior, SwapConfig(), fitted=False) == [""] * 8
 
 
 def test_good_fits_are_not_looked_at(body: BodyModel, monkeypatch):

@@ -1,7 +1,8 @@
 """The review's page over HTTP, and in a browser."""
 
 import json
-import shutil
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from bodyloop.errors import InputError
 from bodyloop.review.server import HOST, ReviewServer
 from bodyloop.review_jobs import ReviewJob, open_review
 from test_label_report import folder_of
+from view.chromium import chromium, complaints, wait_for
 
 
 @pytest.fixture
@@ -137,6 +139,18 @@ def test_strangers_are_turned_away(server: ReviewServer):
     assert ask(server, "GET", "", Host="evil.example")[0] == 403, "a name elsewhere that leads here"
 
 
+def test_who_leaves_before_the_answer_is_nobody_s_trouble(server: ReviewServer, capfd):
+    with socket.create_connection((HOST, server.server_address[1])) as stranger:
+        stranger.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )  # resets, as browsers do
+        path = f"/{server.token}/pictures/0"
+        stranger.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}:{server.server_address[1]}\r\n\r\n".encode())
+    for _ in range(3):
+        assert ask(server, "GET", "pictures/0")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_only_this_machine(server: ReviewServer):
     assert server.server_address[0] == "127.0.0.1"
 
@@ -153,42 +167,27 @@ def test_bad_options(out: Path, server: ReviewServer):
 
 
 @pytest.mark.browser
-def test_in_a_browser(server: ReviewServer, out: Path, tmp_path: Path):
+def test_in_a_browser(server: ReviewServer, out: Path):
     """By keyboard alone: accept, reject, send back with a note, undo."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    if not shutil.which("chromium") or not shutil.which("chromedriver"):
-        pytest.skip("no Chromium with its driver")
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
+    with chromium(1200, 900) as browser:
+        from selenium.webdriver.common.by import By
+        from selenium.webdriver.common.keys import Keys
 
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (
-        "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-    try:
-        wait = WebDriverWait(browser, 60)
         browser.get(server.address)
 
         def shown(number: int) -> None:
-            wait.until(lambda b: b.find_element(By.ID, "where").text.startswith(f"{number + 1} of 7"))
+            place = f"{number + 1} of 7"
+            wait_for(place, lambda: browser.find_element(By.ID, "where").text.startswith(place))
 
         def press(*keys: str) -> None:
             browser.switch_to.active_element.send_keys(*keys)
 
         def saved(choices: list[str]) -> None:
-            wait.until(lambda b: [d.choice for d in read_decisions(out).values()] == choices)
+            wait_for(str(choices), lambda: [d.choice for d in read_decisions(out).values()] == choices)
 
         shown(0)
-        wait.until(
-            lambda b: b.execute_script("return document.getElementById('picture').naturalWidth") > 1000
-        )
+        width = "return document.getElementById('picture').naturalWidth"
+        wait_for("the picture", lambda: browser.execute_script(width) > 1000)
         press("a")
         shown(1)
         saved(["accept"])
@@ -209,8 +208,5 @@ def test_in_a_browser(server: ReviewServer, out: Path, tmp_path: Path):
         press("n")
         shown(3)
         saved(["accept", "reject"])
-        errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
-        assert not [line for line in errors if "favicon" not in line["message"]]
-    finally:
-        browser.quit()
+        assert [line for line in complaints(browser) if "favicon" not in line] == []
     assert [d.id for d in read_decisions(out).values()] == [about(server, n)["id"] for n in (0, 1)]

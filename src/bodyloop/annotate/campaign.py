@@ -69,10 +69,15 @@ class Campaign:
             "format": FORMAT,
             "version": __version__,
             "coco": self.coco.name,
-            "content": fingerprint(self.coco),
+            "content": fingerprint(self.coco, "--coco"),
             "per_file": self.per_file,
             "least": self.least,
             "settings": settings,
+            "files": {
+                name: fingerprint(path, f"--{name}")
+                for name, path in (("body", self.settings.body), ("estimator", self.settings.estimator))
+                if path is not None
+            },
         }
 
 
@@ -95,8 +100,8 @@ class Finished:
     seconds: float
 
 
-def fingerprint(path: Path) -> str:
-    """A few words that tell a file from others, by its size and what stands at some places in it.
+def fingerprint(path: Path, option: str) -> str:
+    """A few words that tell a file, named by this option, from others: its size and what stands at some places in it.
 
     Raises:
         InputError: if it cannot be read.
@@ -110,9 +115,7 @@ def fingerprint(path: Path) -> str:
                 digest.update(file.read(SAMPLE))
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise InputError(
-            f"--coco {path}: expected COCO annotations, got '{reason}'; check the path"
-        ) from None
+        raise InputError(f"{option} {path}: expected a file, got '{reason}'; check the path") from None
     return f"{size} bytes, {digest.hexdigest()}"
 
 

@@ -44,15 +44,15 @@ class Inferred:
     network: Fits
 
 
-def find_weights(path: Path | None = None) -> Path:
-    """The file of a network's weights: the one named, else the one that ships.
+def find_weights(path: Path | None = None, option: str = "--weights") -> Path:
+    """The file of a network's weights: the one named, else the one that ships; `option` is what names it.
 
     Raises:
         InputError: if none is named and none ships.
     """
     if path is None and not SHIPPED.is_file():
         raise InputError(
-            "--weights: expected a network's weights, got none, and no trained network ships yet; give the "
+            f"{option}: expected a network's weights, got none, and no trained network ships yet; give the "
             ".safetensors file of one that was trained (docs/networks.md)"
         )
     return SHIPPED if path is None else path

@@ -62,7 +62,7 @@ def _labelled(crowd: Crowd, settings: Settings, method: Method, body: BodyModel)
         raise InputError("what was found holds NaN or infinity")
     local = fits.bodies.rotations[:, 1:].float().cpu()
     prior = default_mixture().to(local).energy(local)
-    suspects = swap_suspects(fits, body, prior, settings.swaps, settings.fit)
+    suspects = swap_suspects(fits, body, prior, settings.swaps, settings.fit, fitted=method.fitted)
     hints = tuple(
         (*own, f"left and right of the {limbs} may be exchanged") if limbs else own
         for own, limbs in zip(hints, suspects, strict=True)

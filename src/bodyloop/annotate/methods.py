@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from bodyloop.annotate.alternatives import fit_alternatives
 from bodyloop.annotate.estimates import find_device, find_weights, infer_people
-from bodyloop.annotate.people import StartKind, fit_people
+from bodyloop.annotate.people import fit_people
 from bodyloop.annotate.quality import Verdicts
+from bodyloop.annotate.start_names import Choice, StartName
 from bodyloop.annotate.swaps import SwapConfig
 from bodyloop.body import BodyModel, load_body
 from bodyloop.data.crowd import Crowd
@@ -32,8 +34,10 @@ class Settings:
         method: a name in `METHODS`.
         body: SMPL .npz or .pkl; the built-in body if None.
         focal: focal length of all images in pixels; each one's diagonal if None.
-        starts: of fits to keypoints.
-        estimator: weights of a network that fits start from.
+        starts: of fits to keypoints; of candidates, one more fit from these, which may be none.
+        candidates: of each person.
+        choose: which fit from candidates is kept.
+        estimator: weights of a network that sees the pictures.
         images: folder of the images, for methods that look at them.
         device: where fits and networks run.
         fit: weights, schedule and doubts of the fits.
@@ -44,7 +48,9 @@ class Settings:
     method: str = "fit"
     body: Path | None = None
     focal: float | None = None
-    starts: tuple[StartKind, ...] = ("lifter", "mean")
+    starts: tuple[StartName, ...] = ("lifter",)
+    candidates: int = 5
+    choose: Choice = "energy"
     estimator: Path | None = None
     images: Path | None = None
     device: str = "cpu"
@@ -53,14 +59,26 @@ class Settings:
     swaps: SwapConfig = field(default_factory=SwapConfig)
 
 
-class Method(Protocol):
-    """Finds the bodies of a crowd."""
+Doubts = tuple[tuple[str, ...], ...]
+"""For each person, reasons to doubt what was found."""
 
-    def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, tuple[tuple[str, ...], ...]]:
+
+class Method(Protocol):
+    """Finds the bodies of a crowd.
+
+    Attributes:
+        fitted: whether bodies are fitted to the keypoints; else they may be far from them and still be right.
+    """
+
+    @property
+    def fitted(self) -> bool:
+        """See above."""
+
+    def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, Doubts]:
         """N people's bodies, and for each further reasons to doubt them.
 
         Args:
-            crowd: N people, of one or many images.
+            crowd: N people, of one or many images; those of an image stand together.
             camera: of each one's image (N, 2).
 
         Raises:
@@ -71,22 +89,70 @@ class Method(Protocol):
 class FromKeypoints:
     """Fits to the keypoints, from the lifter's answer and the prior's mean pose (`fit_people`)."""
 
+    fitted = True
+
     def __init__(self, settings: Settings, body: BodyModel) -> None:
         self.settings, self.body = settings, body
 
-    def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, tuple[tuple[str, ...], ...]]:
+    def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, Doubts]:
         """See `Method`."""
         settings = self.settings
         fits = fit_people(crowd.evidence(), camera, self.body, settings.fit, settings.starts)
         return fits, ((),) * len(crowd)
 
 
-class FromNetwork:
-    """Fits that start from a network's answer to the picture, as ``bodyloop infer --refine`` does.
+class FromCandidates:
+    """Fits from several candidates of the pool, of which one is kept (`fit_alternatives`).
 
-    Of each person the answer or the fit is kept, whichever has the lower energy. People whose picture cannot be read
-    are fitted to their keypoints alone, and doubted.
+    Where the consistency network chooses, people whose picture cannot be read have the one of lowest energy, and are
+    doubted.
     """
+
+    fitted = True
+
+    def __init__(self, settings: Settings, body: BodyModel) -> None:
+        """Load the consistency network, if it chooses.
+
+        Raises:
+            InputError: it is not there, or no images are named for it.
+        """
+        self.settings, self.body, self.network = settings, body, None
+        if settings.choose == "cen":
+            from bodyloop.annotate.consistency import default_cen
+
+            self.images = _images(settings, "--choose cen")
+            self.network = default_cen().to(find_device(settings.device))
+
+    def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, Doubts]:
+        """See `Method`."""
+        settings = self.settings
+        evidence = crowd.evidence()
+        found = fit_alternatives(
+            evidence, camera, self.body, settings.fit, settings.candidates, settings.starts
+        )
+        if self.network is None:
+            return found.best, ((),) * len(crowd)
+        from bodyloop.annotate.consistency import picture_distances
+
+        rank, doubts = torch.zeros(len(crowd), dtype=torch.int64), list[tuple[str, ...]]()
+        for photo in _photos(crowd, camera, self.images):
+            rows = photo.rows
+            doubts += photo.doubts
+            if photo.pixels is not None:
+                bodies = [fits.bodies[rows] for fits in found.ranks]
+                lens, some = photo.camera, evidence[rows]
+                distances = picture_distances(self.network, photo.pixels, some, lens, self.body, bodies)
+                rank[rows] = distances.argmin(0)
+        return found.chosen(rank), tuple(doubts)
+
+
+class FromNetwork:
+    """A network's answers to the pictures, as they are: the labels of Moon et al. (2023, section 3).
+
+    People whose picture cannot be read are fitted to their keypoints, and doubted.
+    """
+
+    fitted = False
 
     def __init__(self, settings: Settings, body: BodyModel) -> None:
         """Load the network.
@@ -97,54 +163,98 @@ class FromNetwork:
         """
         from bodyloop.nets.build import load_estimator
 
-        if settings.images is None:
-            raise InputError("--method network: expected the folder of the images with --images, got none")
-        self.settings, self.body, self.images = settings, body, settings.images
-        self.network = load_estimator(find_weights(settings.estimator)).to(find_device(settings.device))
+        self.settings, self.body = settings, body
+        self.images = _images(settings, f"--method {settings.method}")
+        weights = find_weights(settings.estimator, "--estimator")
+        self.network = load_estimator(weights).to(find_device(settings.device))
         if tuple(self.network.inputs) != ("image",):
             raise InputError(
-                f"--estimator {settings.estimator}: expected a network that looks at the picture alone, got one that "
-                f"looks at {' and '.join(self.network.inputs)}; give another, or take --method fit"
+                f"--estimator {weights}: expected a network that looks at the picture alone, got one that looks at "
+                f"{' and '.join(self.network.inputs)}; give another, or take --method fit"
             )
-        self.fallback = FromKeypoints(settings, body)
+        self.otherwise = FromKeypoints(settings, body)
 
-    def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, tuple[tuple[str, ...], ...]]:
-        """See `Method`; the people of an image stand together."""
-        fits: list[Fits] = []
-        doubts: list[tuple[str, ...]] = []
-        for rows in _by_image(crowd):
-            some = crowd[rows]
-            lens = Camera(camera.focal[rows.start], camera.center[rows.start], tuple(some.sizes[0].tolist()))
-            try:
-                photo = read_photo(self.images / str(some.images[0]))
-                if photo.size != lens.size:
-                    raise InputError(f"the image is {photo.size}, the annotations say {lens.size}")
-            except InputError as error:
-                found, _ = self.fallback(some, lens)
-                doubts += [(f"fitted without the network: {error}",)] * len(some)
+    def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, Doubts]:
+        """See `Method`."""
+        fits, doubts = list[Fits](), list[tuple[str, ...]]()
+        for photo in _photos(crowd, camera, self.images):
+            doubts += photo.doubts
+            if photo.pixels is None:
+                fits.append(self.otherwise(crowd[photo.rows], photo.camera)[0])
             else:
-                found = infer_people(
-                    self.network,
-                    photo.pixels,
-                    some.evidence(),
-                    lens,
-                    self.body,
-                    refine=True,
-                    config=self.settings.fit,
-                ).people
-                doubts += [()] * len(some)
-            fits.append(found)
+                fits.append(
+                    infer_people(
+                        self.network,
+                        photo.pixels,
+                        crowd[photo.rows].evidence(),
+                        photo.camera,
+                        self.body,
+                        refine=self.fitted,
+                        config=self.settings.fit,
+                    ).people
+                )
         return Fits.cat(fits), tuple(doubts)
 
 
-def _by_image(crowd: Crowd) -> Iterator[slice]:
+class FromNetworkFitted(FromNetwork):
+    """Fits that start from a network's answers to the pictures, as ``bodyloop infer --refine`` does: SPIN's without its
+    training. Of each person the answer or the fit is kept, whichever has the lower energy.
+    """
+
+    fitted = True
+
+
+def _images(settings: Settings, option: str) -> Path:
+    """The folder of the images.
+
+    Raises:
+        InputError: if none is named.
+    """
+    if settings.images is None:
+        raise InputError(f"{option}: expected the folder of the images with --images, got none")
+    return settings.images
+
+
+@dataclass(frozen=True, eq=False)
+class _Photo:
+    """The people of a photo.
+
+    Attributes:
+        rows: theirs in the crowd.
+        camera: one for all.
+        pixels: (H, W, 3) uint8; None if it cannot be read, or is not the one that was annotated.
+        doubts: a line for each of them if there are no pixels.
+    """
+
+    rows: slice
+    camera: Camera
+    pixels: np.ndarray | None
+    doubts: Doubts
+
+
+def _photos(crowd: Crowd, camera: Camera, images: Path) -> Iterator[_Photo]:
     """Runs of people with the same image."""
     begins = np.flatnonzero(np.r_[True, crowd.images[1:] != crowd.images[:-1]])
     for first, last in zip(begins.tolist(), [*begins[1:].tolist(), len(crowd)], strict=True):
-        yield slice(first, last)
+        width, height = crowd.sizes[first].tolist()
+        lens = Camera(camera.focal[first], camera.center[first], (width, height))
+        pixels, doubt = None, tuple[str, ...]()
+        try:
+            photo = read_photo(images / str(crowd.images[first]))
+            if photo.size != lens.size:
+                raise InputError(f"the image is {photo.size}, the annotations say {lens.size}")
+            pixels = photo.pixels
+        except InputError as error:
+            doubt = (f"no picture for the network: {error}",)
+        yield _Photo(slice(first, last), lens, pixels, (doubt,) * (last - first))
 
 
-METHODS: dict[str, Callable[[Settings, BodyModel], Method]] = {"fit": FromKeypoints, "network": FromNetwork}
+METHODS: dict[str, Callable[[Settings, BodyModel], Method]] = {
+    "fit": FromKeypoints,
+    "network": FromNetwork,
+    "spin": FromNetworkFitted,
+    "candidates": FromCandidates,
+}
 """Every way, by name."""
 
 

@@ -88,9 +88,12 @@ class QualityModel:
     bias: float
 
     def expected_mm(self, signs: dict[str, Tensor]) -> Tensor:
-        """Expected error (N,) of the vertices, pelvis on pelvis, mm; it is held within what the model was fitted on."""
+        """Expected error (N,) of the vertices, pelvis on pelvis, mm; it is held within what the model was fitted on.
+
+        A sign that is NaN says nothing.
+        """
         values = torch.stack([signs[name].double() for name in self.names], -1)
-        z = design((values - torch.tensor(self.mean)) / torch.tensor(self.scale))
+        z = design((values - torch.tensor(self.mean)) / torch.tensor(self.scale)).nan_to_num(0.0)
         log = self.bias + z @ torch.tensor(self.weights, dtype=torch.float64)
         return log.clamp(math.log(10.0), math.log(1000.0)).exp().float()
 
@@ -128,12 +131,12 @@ def _from_json(text: str) -> QualityModel:
 
 @torch.no_grad()
 def signs_of(fits: Fits, body: BodyModel) -> dict[str, Tensor]:
-    """What hints at the error of N fitted people, each (N,), float32 on the CPU.
+    """What hints at the error of N fitted people, each (N,), float32 on the CPU; NaN where something is not known.
 
     - ``error``: log of the mean reprojection error as a share of the box; ``seen``: log of the number of keypoints;
     - ``unseen_*``: share of a part's landmarks that were not seen;
     - ``pose``, ``shape``: energies under the mixture and the shape's normal distribution, per dimension;
-    - ``anchor``: squared distance from where the fit was held (the lifter's pose), 0 without;
+    - ``anchor``: squared distance from where the fit was held (the lifter's pose);
     - ``depth_*``: share of a limb's length that points towards or away from the camera;
     - ``facing``, ``lean``: cosine between the chest's direction and that to the camera, and the part of the spine that
       points along the view;
@@ -153,7 +156,6 @@ def signs_of(fits: Fits, body: BodyModel) -> dict[str, Tensor]:
     local = bodies.rotations[:, 1:]
     signs["pose"] = default_mixture().to(local).energy(local).clamp(-500, 500) / 69
     signs["shape"] = bodies.betas.square().mean(1)
-    signs["anchor"] = _anchor(fits)
     model = body.to(bodies.betas)
     joints = model.joints(bodies)
     at = {name: joints[:, i] for i, name in enumerate(SMPL_JOINTS)}
@@ -168,14 +170,15 @@ def signs_of(fits: Fits, body: BodyModel) -> dict[str, Tensor]:
     signs["lean"] = (torch.nn.functional.normalize(spine, dim=-1) * view).sum(-1)
     side = (evidence.boxes[:, 2:] - evidence.boxes[:, :2]).amax(1).float().clamp_min(1)
     signs["near"] = (side / fits.camera.expand(len(side)).focal[:, 0].float()).log()
-    return {name: value.float().nan_to_num(0.0) for name, value in signs.items()}
+    return {name: value.float().nan_to_num(0.0) for name, value in signs.items()} | {"anchor": _anchor(fits)}
 
 
 def _anchor(fits: Fits) -> Tensor:
-    """Log of the term's share of the energy; what it was weighted with cancels."""
+    """Log of the term's share of the energy, what it was weighted with cancels; NaN where nothing held the fit."""
     if "anchor" not in fits.terms:
-        return torch.zeros(len(fits))
-    return (fits.terms["anchor"] / fits.energy.clamp_min(1e-9)).clamp(1e-4, 1.0).log().float()
+        return torch.full((len(fits),), torch.nan)
+    share = fits.terms["anchor"] / fits.energy.clamp_min(1e-9)
+    return torch.where(share > 0, share.clamp(1e-4, 1.0).log(), torch.nan).float()
 
 
 @dataclass(frozen=True)

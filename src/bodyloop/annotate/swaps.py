@@ -49,6 +49,7 @@ def swap_suspects(
     config: SwapConfig,
     fit: FitConfig | None = None,
     starts: tuple[StartKind, ...] = ("lifter",),
+    fitted: bool = True,
 ) -> list[str]:
     """For each of N fitted people, which limbs seem to be exchanged: a key of `LIMBS`, or "".
 
@@ -59,6 +60,8 @@ def swap_suspects(
         config: thresholds.
         fit: of the fits; the defaults if None.
         starts: of the second fits.
+        fitted: whether the bodies were fitted to the keypoints. If not, the labels as they are get a fit, too: bodies
+            of another source are beaten by any fit.
     """
     found = [""] * len(fits)
     looked_at = ((fits.error_box.cpu() > config.error) | (prior > config.pose)) & (fits.seen.cpu() > 0)
@@ -66,7 +69,10 @@ def swap_suspects(
     if not len(rows):
         return found
     evidence, camera = fits.evidence[rows], _camera(fits, rows)
-    best = _surprise(fits)[rows] - config.evidence
+    best = _surprise(fits)[rows]
+    if not fitted:
+        best = best.minimum(_surprise(fit_people(evidence, camera, body, fit, starts)))
+    best = best - config.evidence
     for name, limbs in LIMBS.items():
         again = _surprise(fit_people(_other_way(evidence, limbs), camera, body, fit, starts))
         better = again < best

@@ -15,7 +15,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from bodyloop.annotate.methods import FromKeypoints, Settings, cameras_of
+from bodyloop.annotate.methods import Settings, cameras_of, make_method
 from bodyloop.annotate.quality import QualityModel, design, signs_of
 from bodyloop.annotate.swaps import LIMBS, exchanged, swap_suspects
 from bodyloop.body import Bodies, builtin_body, get_skeleton
@@ -232,9 +232,8 @@ class Measured:
 @torch.no_grad()
 def measure(people: LabelledPeople, settings: Settings, chunk: int = 100) -> Measured:
     """Fit people as ``bodyloop annotate`` does: the focal length is the image's diagonal, not the true one."""
-    body, parts = builtin_body(), []
-    method = FromKeypoints(settings, body)
-    errors = []
+    method, body = make_method(settings)
+    parts, errors = [], []
     for first in range(0, len(people), chunk):
         crowd, truth = people.crowd[first : first + chunk], people.truth[first : first + chunk]
         fits, _ = method(crowd, cameras_of(crowd.sizes, settings.focal))

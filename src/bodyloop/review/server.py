@@ -3,6 +3,7 @@
 import io
 import json
 import secrets
+import sys
 import time
 from dataclasses import asdict
 from http import HTTPStatus
@@ -61,6 +62,11 @@ class ReviewServer(ThreadingHTTPServer):
             raise InputError(
                 f"--port {port}: cannot be listened on ({error.strerror}); give another"
             ) from None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that has gone on to somebody else wants no answer; all else is a fault, and is shown."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:

@@ -51,10 +51,10 @@ def test_eft(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"parm_pose": [np.ones((3, 3)).tolist()] * 24}, "24 rotation matrices"),
+        ({"parm_pose": [np.ones((3, 3)).tolist()] * 24}, "holds no rotations"),
         ({"parm_pose": None}, "'parm_pose' must be"),
-        ({"parm_shape": [0.0] * 9}, "10 finite numbers"),
-        ({"bbox_scale": 0}, "must be a box"),
+        ({"parm_shape": [0.0] * 9}, r"'parm_shape' must be finite numbers of shape \(10,\)"),
+        ({"bbox_scale": 0}, "sees nothing"),
         ({"bbox_center": ["a", 1]}, "'bbox_center' must be numbers"),
         ({"gt_keypoint_2d": [[1, 2, 3]]}, "49 keypoints"),
         ({"imageName": None}, "'imageName'"),
@@ -66,6 +66,4 @@ def test_broken_entries_are_counted(tmp_path: Path, changes: dict[str, Any], mes
     with pytest.warns(UserWarning, match=message):
         assert len(open_dataset(path)) == 1
     with pytest.raises(InputError, match=message):
-        open_dataset(
-            save(path, entry(**changes), entry(**changes)), format="eft"
-        ) if "parm_pose" not in changes else (open_dataset(path, strict=True))
+        open_dataset(path, format="eft", strict=True)

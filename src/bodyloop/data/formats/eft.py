@@ -4,6 +4,7 @@ Joo, Neverova, Vedaldi, "Exemplar Fine-Tuning for 3D Human Model Fitting Towards
 Estimation", 2020; docs/README_dataformat.md of its repository.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,39 @@ from bodyloop.data.formats.format import Content, DatasetSpec, Format, Tally
 from bodyloop.data.record import BodyLabel, Record, RecordSet
 from bodyloop.evidence.json_files import RecordError, describe, to_numbers
 
-WHAT = 'EFT\'s fits {"ver": ..., "data": [{"parm_pose": ..., "bbox_center": ...}, ...]}'
+WHAT = 'EFT\'s fits {"ver": ..., "data": [{"parm_pose": ..., "bbox_center": ..., "imageName": ...}, ...]}'
 UNIT = 200.0
 """Pixels of a crop's side for a ``bbox_scale`` of 1."""
 MARGIN = 1.2
 """By how much EFT's squares are larger than the person; `Record.box` has no margin."""
+
+
+@dataclass(frozen=True, eq=False)
+class EftPerson:
+    """What an entry says.
+
+    Attributes:
+        image: the file's name.
+        label: the annotation's id; None if the entry has none.
+        rotations: (24, 3, 3) float32, in the axes of the crop's camera.
+        betas: (10,) float32.
+        smpl: whether the body is SMPL's.
+        camera: (3,) float32 ``parm_cam``, s, tx, ty with crop coordinates s X + t in [-1, 1], of the body without its
+            translation; None if the entry has none.
+        center: (2,) of the square crop, image pixels.
+        side: of the crop, pixels; `MARGIN` times the person's.
+        keypoints: (49, 3) float32 x, y in image pixels and confidence; all 0 if the entry has none.
+    """
+
+    image: str
+    label: str | None
+    rotations: np.ndarray
+    betas: np.ndarray
+    smpl: bool
+    camera: np.ndarray | None
+    center: np.ndarray
+    side: float
+    keypoints: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,76 +80,96 @@ class _Rows:
         )
 
 
+def eft_people(content: Content, tally: Tally) -> Iterator[tuple[int, EftPerson]]:
+    """The people of a file with their numbers in it; broken entries are counted and left out."""
+    for number, entry in enumerate(content.json["data"]):
+        try:
+            yield number, _entry(entry)
+        except RecordError as error:
+            tally.drop(str(error), f"entry {number}")
+
+
 def read_eft(content: Content, spec: DatasetSpec) -> RecordSet:
     """Records of EFT's files: SMPL pose and shape in camera axes, SPIN's 49 keypoints in image pixels where they are.
 
     The id is the annotation's, or the number of the entry. EFT stores a weak-perspective camera of the crop, so the
-    place in front of the image's camera is unknown. Boxes are squares of 200 ``bbox_scale`` pixels, 1.2 times the
-    person, as SPIN's.
+    place in front of the image's camera is unknown. Boxes are the crops without their margin.
 
     Raises:
         InputError: nothing can be used.
     """
     tally = Tally()
     ids: list[str] = []
-    files: list[str] = []
-    found: tuple[list[np.ndarray], ...] = ([], [], [], [])
-    for number, entry in enumerate(content.json["data"]):
-        try:
-            values = _entry(entry)
-        except RecordError as error:
-            tally.drop(str(error), f"entry {number}")
-            continue
-        ids.append(str(entry.get("annotId", number)))
-        files.append(str(entry["imageName"]))
-        for store, value in zip(found, values, strict=True):
-            store.append(value)
-    if not ids:
+    people: list[EftPerson] = []
+    for number, person in eft_people(content, tally):
+        if person.smpl:
+            ids.append(str(number) if person.label is None else person.label)
+            people.append(person)
+        else:
+            tally.drop("'smpltype' that is another body than SMPL's", f"entry {number}")
+    if not people:
         tally.settle(spec, WHAT, 0)
-    rotations, betas, boxes, seen = (np.stack(store) for store in found)
+    rotations, betas, seen = (
+        np.stack([getattr(p, name) for p in people]) for name in ("rotations", "betas", "keypoints")
+    )
+    halves = [p.side / 2 / MARGIN for p in people]
+    boxes = np.stack([[*(p.center - h), *(p.center + h)] for p, h in zip(people, halves, strict=True)])
     keypoints = KeypointColumn.clean(get_skeleton("spin49"), seen, tally, np.arange(49) < 25)
+    files = [p.image for p in people]
     rows = _Rows(spec.label, spec.image_folder(), ids, files, rotations, betas, boxes, keypoints)
     kept = np.arange(len(ids))
     return RecordSet(spec.label, spec.path, rows, kept, tally.settle(spec, WHAT, len(kept)))
 
 
-def _entry(entry: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rotations (24, 3, 3), betas (10,), box (4,) and keypoints (49, 3) of an entry.
+def _entry(entry: Any) -> EftPerson:
+    """An entry's person.
 
     Raises:
-        RecordError: if one is missing or none.
+        RecordError: saying what is missing or wrong.
     """
-    if not isinstance(entry, dict) or not isinstance(entry.get("imageName"), str):
+    if not isinstance(entry, dict) or not isinstance(entry.get("imageName"), str) or not entry["imageName"]:
         raise RecordError(f"an entry must be an object with 'imageName', got {describe(entry)}")
-    if entry.get("smpltype", "smpl") != "smpl":
-        raise RecordError(f"'smpltype' {entry['smpltype']!r} is another body than SMPL's")
-    rotations = to_numbers(_flat(entry.get("parm_pose")), "'parm_pose'")
-    if rotations.size != 216 or not is_rotation(rotations.reshape(24, 3, 3)).all():
-        raise RecordError("'parm_pose' must be 24 rotation matrices")
-    betas = to_numbers(entry.get("parm_shape"), "'parm_shape'")
-    center = to_numbers(entry.get("bbox_center"), "'bbox_center'")
-    scale = to_numbers([entry.get("bbox_scale")], "'bbox_scale'")
-    if betas.size != 10 or not np.isfinite(betas).all() or not (np.abs(betas) < 1e3).all():
-        raise RecordError("'parm_shape' must be 10 finite numbers")
-    if center.size != 2 or not np.isfinite(center).all() or not 0 < float(scale[0]) < 1e4:
-        raise RecordError("'bbox_center' and 'bbox_scale' must be a box")
-    half = float(scale[0]) * UNIT / 2 / MARGIN
-    box = np.concatenate([center - half, center + half])
+    rotations, betas = _finite(entry, "parm_pose", 24, 3, 3), _finite(entry, "parm_shape", 10)
+    if not is_rotation(rotations).all():
+        raise RecordError("'parm_pose' that holds no rotations")
+    if not (np.abs(betas) < 1e3).all():
+        raise RecordError("'parm_shape' beyond all reason")
+    center, side = _finite(entry, "bbox_center", 2), float(_finite(entry, "bbox_scale")) * UNIT
+    camera = None if entry.get("parm_cam") is None else _finite(entry, "parm_cam", 3)
+    if not 0 < side < 1e6 or (camera is not None and camera[0] <= 0):
+        raise RecordError("a camera or box that sees nothing")
     keypoints = np.zeros((49, 3))
     if entry.get("gt_keypoint_2d"):
-        numbers = to_numbers(entry["gt_keypoint_2d"], "'gt_keypoint_2d'")
-        if numbers.size != 147:
-            raise RecordError(f"'gt_keypoint_2d' must be 49 keypoints, got {numbers.size} numbers")
-        keypoints = numbers.reshape(49, 3)
-    matrices = rotations.reshape(24, 3, 3).astype(np.float32)
-    return matrices, betas.astype(np.float32), box, keypoints.astype(np.float32)
+        keypoints = to_numbers(entry["gt_keypoint_2d"], "'gt_keypoint_2d'")
+        if keypoints.size != 147:
+            raise RecordError(f"'gt_keypoint_2d' must be 49 keypoints, got {keypoints.size} numbers")
+    own = entry.get("annotId")
+    return EftPerson(
+        entry["imageName"],
+        str(own) if (isinstance(own, int) and own > 0) or (isinstance(own, str) and own) else None,
+        rotations.astype(np.float32),
+        betas.astype(np.float32),
+        entry.get("smpltype", "smpl") == "smpl",
+        None if camera is None else camera.astype(np.float32),
+        center,
+        side,
+        keypoints.reshape(49, 3).astype(np.float32),
+    )
 
 
-def _flat(value: Any) -> Any:
-    """The outer level of nested lists taken away; anything else as it is."""
-    if isinstance(value, list) and value and isinstance(value[0], list):
-        return [row for rows in value for row in (rows if isinstance(rows, list) else [rows])]
-    return value
+def _finite(entry: dict[str, Any], key: str, *shape: int) -> np.ndarray:
+    """Numbers (*shape) float64 of an entry.
+
+    Raises:
+        RecordError: if they are missing, none, of another shape or not finite.
+    """
+    try:
+        values = np.asarray(entry[key], dtype=np.float64)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        raise RecordError(f"{key!r} must be numbers, got {describe(entry.get(key))}") from None
+    if values.shape != shape or not np.isfinite(values).all():
+        raise RecordError(f"{key!r} must be finite numbers of shape {shape}, got {values.shape}")
+    return values
 
 
 def _tells(content: Content) -> bool:

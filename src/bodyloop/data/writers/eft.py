@@ -10,14 +10,10 @@ import torch
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.body.skeletons import OPENPOSE18, SPIN24, convert
 from bodyloop.data.crowd import Crowd, Labelled
+from bodyloop.data.formats.eft import MARGIN, UNIT
 from bodyloop.data.writers.neuralannot import numbers
 from bodyloop.geometry import Camera, WeakPerspective, square_boxes
 from bodyloop.writing import atomic_file
-
-UNIT = 200.0
-"""Pixels of a crop's side for a ``bbox_scale`` of 1."""
-MARGIN = 1.2
-"""Side of a crop as a multiple of the box's longer side."""
 
 
 def write_eft(parts: Iterator[Labelled], out: Path, body: BodyModel) -> Path:

@@ -8,8 +8,9 @@ import torch
 
 from bodyloop.body import BodyModel
 from bodyloop.data.crowd import Labelled
+from bodyloop.data.formats.spin import MARGIN, UNIT
 from bodyloop.data.writers.columns import growing_columns
-from bodyloop.data.writers.eft import MARGIN, UNIT, spin49
+from bodyloop.data.writers.eft import spin49
 from bodyloop.geometry import square_boxes
 
 
