@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from bodyloop.annotate.campaign import LabelFolder
 from bodyloop.body import BodyModel
 from bodyloop.data.crowd import joined
-from bodyloop.label_report import Shown, save_label_report
+from bodyloop.label_report import Shown, kind_of, save_label_report
 from bodyloop.view.label_picture import PLAIN, label_picture
 from labels_made_up import labels_of
 
@@ -50,6 +51,23 @@ def test_report(body: BodyModel, tmp_path: Path):
     assert "an unusual pose</td>" in page, "reasons are counted without their figures"
     again = save_label_report(labels, body, None, tmp_path / "r.html", Shown(2, 2, 2, 2)).read_text()
     assert again == page
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("expected error 242 mm, over 150", "expected error"),
+        ("rejected: expected error 391 mm, over 250", "rejected: expected error"),
+        ("rejected: reprojection error 14% of the box, over 12%", "rejected: reprojection error"),
+        ("reprojection error 7.6% of the box, over 6%", "reprojection error"),
+        ("an unusual pose (energy 120 under the prior, over 100)", "an unusual pose"),
+        ("a shape coefficient of -3.2, beyond 3 standard deviations", "a shape coefficient of -N"),
+        ("rejected: only 3 keypoints", "rejected: only N keypoints"),
+        ("no picture for the network: /data/7.jpg: expected an image, got 'x'", "no picture for the network"),
+    ],
+)
+def test_reasons_without_their_figures(reason: str, kind: str):
+    assert kind_of(reason) == kind
 
 
 def test_the_worst_are_the_worst(body: BodyModel, tmp_path: Path):

@@ -3,6 +3,7 @@
 import base64
 import heapq
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -33,7 +34,9 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1d2530; background: #fff; m
 h1 { font-size: 1.5em; margin-bottom: .2em; } h2 { font-size: 1.15em; margin: 2em 0 .6em; }
 p, li, figcaption { color: #4a5361; } table { border-collapse: collapse; }
 td { padding: .12em .9em .12em 0; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
-td.bar { width: 28em; padding: 0; } td.bar div { height: .9em; background: #2f6fb3; }
+td.bar { width: 16em; padding: 0; } td.bar div { height: .9em; background: #2f6fb3; }
+.charts { columns: 2 500px; column-gap: 3em; } .charts section { break-inside: avoid; padding-top: .1em; }
+.charts h2 { margin-top: 1em; }
 .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 1em; }
 figure { margin: 0; } figure img { width: 100%; display: block; border: 1px solid #e4e6ea; }
 figcaption { font-size: .85em; margin-top: .2em; overflow-wrap: anywhere; }
@@ -90,7 +93,7 @@ class Figures:
         self.starts.update(part.words["start"].tolist())
         self.swaps.update(x for x in part.words["swap"].tolist() if x)
         self.reasons.update(
-            _kind(r) for line in part.words["reasons"].tolist() for r in line.split("; ") if r
+            kind_of(r) for line in part.words["reasons"].tolist() for r in line.split("; ") if r
         )
         self.scores += np.histogram(part.figures["score"], BINS, (0, 1))[0]
         self.errors += np.histogram(part.figures["error_box"].clip(0, ERROR_BINS[-1]), ERROR_BINS)[0]
@@ -102,12 +105,12 @@ class Figures:
         self.joint_count += np.isfinite(off).sum(0)
 
 
-def _kind(reason: str) -> str:
+def kind_of(reason: str) -> str:
     """A reason without its figures, so that like ones can be counted."""
     head, colon, rest = reason.partition(": ")
     text = f"{head}{colon}{rest}" if head == "rejected" else head  # behind other colons are names of files
-    words = text.partition(" (")[0].partition(", over")[0].split()
-    return " ".join(word for word in words if not any(c.isdigit() for c in word)).rstrip(",")
+    short = re.split(r" \(|, over|, beyond|, fewer", text)[0]
+    return re.sub(r"\d[\d.]*", "N", re.sub(r" -?[\d.]+( mm|% of the box)", "", short))
 
 
 def save_label_report(
@@ -130,7 +133,7 @@ def save_label_report(
     """
     figures, chosen = _gone_through(labels, shown or Shown())
     pictures = _pictures(labels, {place for places in chosen.values() for place in places}, body, images)
-    sections = [
+    charts = [
         _bars("Verdicts", [(v, figures.verdicts[v], f"{figures.verdicts[v]:,}", v) for v in VERDICTS]),
         _histogram("Score", figures.scores, np.linspace(0, 1, BINS + 1), ".2f"),
         _histogram("Reprojection error, share of the box", figures.errors, ERROR_BINS, ".1%"),
@@ -138,6 +141,9 @@ def save_label_report(
         _counts("Reasons", figures.reasons),
         _counts("Exchanged sides suspected", figures.swaps),
         _counts("Starts that won", figures.starts),
+    ]
+    sections = [
+        f'<div class="charts">{"".join(charts)}</div>',
         _list("Left out", [*_skipped(labels), *(f"{p}: {why}" for p, why in labels.failures()[:50])]),
     ]
     titles = {
@@ -243,7 +249,7 @@ def _bars(title: str, rows: Iterable[tuple[str, float, str, str]]) -> str:
         f'<td class="bar"><div style="width: {100 * length / most:.1f}%"></div></td></tr>'
         for name, length, text, kind in rows
     ]
-    return f"<h2>{escape(title)}</h2><table>{''.join(lines)}</table>"
+    return f"<section><h2>{escape(title)}</h2><table>{''.join(lines)}</table></section>"
 
 
 def _histogram(title: str, counts: np.ndarray, edges: np.ndarray, form: str) -> str:
