@@ -2,9 +2,9 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -263,44 +263,49 @@ def test_a_damaged_file_is_named(coco: Path, tmp_path: Path):
         list(LabelFolder.open(tmp_path).parts())
 
 
-def command(coco: Path, out: Path, *more: str) -> list[str]:
-    start = "import sys; from bodyloop.cli import console; console()"
-    words = ["annotate", "--coco", str(coco), "-o", str(out), "--focal", "1200", "--no-report", *more]
-    return [sys.executable, "-c", start, *words]
+SUICIDE = """
+import os, signal, sys, threading
+left, delay, replace = int(sys.argv.pop(1)), float(sys.argv.pop(1)), os.replace
+
+def counted(*paths):
+    global left
+    replace(*paths)
+    left -= 1
+    if left == 0:
+        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+os.replace = counted
+from bodyloop.cli import console
+console()
+"""
+"""Runs a command, and kills it a moment after so many files have been written."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_kill_9_at_random_moments(body: BodyModel, tmp_path: Path, workers: int):
     """Killed again and again while it works, the command ends with the files of an undisturbed run, byte by byte."""
-    people = 60
+    people, per_file = 60, 2
     coco = write_json(tmp_path / "people.json", coco_people(body, people))
-    more = ["--workers", str(workers), "--per-file", "2"]
-    subprocess.run(command(coco, tmp_path / "whole", *more), check=True, capture_output=True)
+
+    def died(out: Path, files: int, delay: float) -> bool:
+        options = ["--focal", "1200", "--no-report", "--workers", str(workers), "--per-file", str(per_file)]
+        words = [str(files), str(delay), "annotate", "--coco", str(coco), "-o", str(out), *options]
+        done = subprocess.run([sys.executable, "-c", SUICIDE, *words], capture_output=True, text=True)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        return done.returncode != 0
+
+    assert not died(tmp_path / "whole", 10**6, 0)
     draw, out, kills = random.Random(0), tmp_path / "killed", 0
-    while not killed(command(coco, out, *more), out, draw):
+    while died(
+        out,
+        draw.randint(1, 3 if (out / "people" / "index.json").exists() else 2 * people // per_file),
+        draw.uniform(0, 0.02),
+    ):
         kills += 1
     assert kills >= 10
     assert contents(out) == contents(tmp_path / "whole")
     assert sum(map(len, LabelFolder.open(out).parts())) == people
-
-
-def killed(command: list[str], out: Path, draw: random.Random) -> bool:
-    """Kill a command after it has written a few more files, and a moment; True if it came to its end before."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    before, changes, enough = set(out.rglob("*")), 0, draw.randint(1, 6)
-    while process.poll() is None:
-        now = set(out.rglob("*"))
-        changes, before = changes + len(now ^ before), now
-        if changes >= enough:
-            time.sleep(draw.uniform(0, 0.02))
-            process.kill()
-            process.communicate()
-            return process.returncode == 0
-        time.sleep(0.001)
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    return True
 
 
 def test_files_of_labels_are_themselves_again(coco: Path, tmp_path: Path):
