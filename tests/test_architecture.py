@@ -13,13 +13,13 @@ ROOMS = (
     "showing",  # whoever can be seen may show itself
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
-    "surface_maps", "saved_results", "start_files",
+    "surface_maps", "saved_results", "start_files", "label_report", "review",
     "photos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs", "evaluate_jobs",
-    "view_jobs", "studies", "reproduce", "terminal", "cli",
+    "annotate_jobs", "review_jobs", "view_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning", "pxr", "viser",
+    "lightning", "pxr", "viser", "ray", "pyarrow",
 )  # fmt: skip
 """What only commands that need it may load."""
 
@@ -84,6 +84,9 @@ def test_no_drawer_for_odds_and_ends():
         "from bodyloop.cli import main; assert main(['--help']) == 0",
         "from bodyloop.cli import main; assert main(['fit', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['infer', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['annotate', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['convert', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['review', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['evaluate', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['view', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', '--help']) == 0",

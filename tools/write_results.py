@@ -7,6 +7,8 @@
     python tools/write_results.py speed | time | networks
     python tools/write_results.py raster | synth | scores | train
     python tools/write_results.py surface --mocap DATA
+    python tools/write_results.py annotate
+    python tools/write_results.py quality --mocap DATA
     python tools/write_results.py table --results FOLDER/zanfir-table1.json
     python tools/write_results.py page
 
@@ -51,6 +53,8 @@ COMMANDS = {
     "raster": ["benchmarks/raster_speed.py"],
     "synth": ["benchmarks/synth_speed.py"],
     "scores": ["benchmarks/score_speed.py"],
+    "annotate": ["benchmarks/annotate_speed.py"],
+    "quality": ["benchmarks/annotate_quality.py", "--mocap", "DATA"],
     "networks": ["benchmarks/network_sizes.py"],
     "train": ["benchmarks/train_speed.py"],
 }
@@ -161,6 +165,34 @@ def plain_page(title: str, note: str) -> Callable[[dict[str, Any]], list[str]]:
         return [*head(title, section), note, "", *table(["", ""], rows)]
 
     return page
+
+
+def quality_page(section: dict[str, Any]) -> list[str]:
+    """What scores of labels are worth, a row for each way to find them."""
+    columns = {
+        "rank_correlation": "rank correlation",
+        "rank_correlation_of_reprojection": "that of the reprojection error",
+        "mean_pve_mm": "mean PVE, mm",
+        "mean_pve_of_kept_mm": "of the kept, mm",
+        "lower_by": "lower by",
+        "lower_by_at_best": "by the true error",
+        "lower_by_reprojection": "by the reprojection error",
+        "swaps_found": "exchanged sides found",
+        "swaps_wrongly": "suspected wrongly",
+        "ms_a_person": "ms a person",
+    }
+    rows = [
+        [way, *(str(row.get(name, "-")) for name in columns)]
+        for way, row in section["result"].items()
+        if isinstance(row, dict)
+    ]
+    note = (
+        f"{section['result']['people']} synthetic people in the wild, {section['result']['split']} subjects, labelled "
+        "as annotators would or exactly; the fits' focal length is the image's diagonal. Rank correlation: of expected "
+        "and true vertex error. Kept: the 80 % of the best scores; next to it, had other things told whom to reject."
+    )
+    title = "Scores of labels against their errors"
+    return [*head(title, section), note, "", *table(["", *columns.values()], rows)]
 
 
 def take_table(file: Path) -> tuple[str, dict[str, Any]]:
@@ -308,6 +340,11 @@ PAGES = {
         "Speed of the rasteriser", "One 224 x 224 image, and 64 PNCC maps of 56 x 56 pixels."
     ),
     "synth": plain_page("Speed of the synthetic people", "Samples a second and processor time, 224 x 224."),
+    "annotate": plain_page(
+        "Speed of the annotation of a data set",
+        "Made-up COCO people, fits from the lifter's answer; processor time, and shares of reading, fitting, writing.",
+    ),
+    "quality": quality_page,
     "scores": plain_page("Speed of the metrics", "Scores of synthetic people, next to the plain way."),
     "networks": networks_page,
     "train": plain_page(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 import numpy as np
 import torch
 
-from bodyloop.annotate.start_names import StartChoice, StartName, parse_starts
+from bodyloop.annotate.start_names import MOST_CANDIDATES, Choice, StartChoice, StartName, parse_starts
 from bodyloop.body import BodyModel, load_body
 from bodyloop.body.skeletons import COCO17
 from bodyloop.errors import InputError
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from bodyloop.start_files import StartFile
 
 PriorName = Literal["gmm", "flow"]
-MOST_CANDIDATES = 100
-Choice = Literal["energy", "cen"]
 Format = Literal["npz", "glb", "obj", "ply"]
 
 

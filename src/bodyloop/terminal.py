@@ -26,6 +26,7 @@ from bodyloop.writing import make_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bodyloop.annotate_jobs import AnnotateJob, ConvertJob
     from bodyloop.evaluate.claims import Claim
     from bodyloop.evaluate.scores import Scores
     from bodyloop.evaluate.tables import Table as PaperTable
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from bodyloop.pool_jobs import PoolJob
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
+    from bodyloop.review_jobs import ReviewJob
     from bodyloop.synth_jobs import SynthJob
     from bodyloop.train_jobs import ExportJob, TrainingJob
     from bodyloop.view_jobs import ViewJob
@@ -267,6 +269,97 @@ def run_synthesis(job: "SynthJob") -> int:
     _print_files(files[:MOST_FILES])
     if len(files) > MOST_FILES:
         print(f"  and {len(files) - MOST_FILES:,} more")
+    return 0
+
+
+def run_annotation(job: "AnnotateJob") -> int:
+    """Annotate a data set with a progress bar, its rate and the time left; then print verdicts and files.
+
+    Returns 1 if nothing was found for some people.
+    """
+    from bodyloop.annotate_jobs import annotate_data_set
+    from bodyloop.fit.first_use import must_compile
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (SpinnerColumn(), BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        rate = Rate()
+
+        def progress(what: str, done: int, wanted: int) -> None:
+            words = rate.words(what, done, wanted, time.time())
+            bar.update(task, completed=done, total=wanted, description=words)
+
+        if must_compile():
+            console.print(COMPILING)
+        done = annotate_data_set(job, lambda text: console.print(printable(text)), progress)
+    finished = done.finished
+    for line in finished.skipped:
+        console.print(printable(f"left out: {line}"))
+    if finished.found:
+        console.print(f"{finished.found:,} people were done already")
+    verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in done.verdicts.items())
+    print(f"{sum(done.verdicts.values()):,} people labelled: {verdicts}")
+    if rate.line:
+        console.print(rate.line)
+    _print_files(done.files)
+    return 1 if finished.failures else 0
+
+
+class Rate:
+    """How fast a long run is, and how long it will take.
+
+    Attributes:
+        line: of the last thing that was done, for the end.
+    """
+
+    def __init__(self) -> None:
+        self.what, self.began, self.first, self.line = "", 0.0, 0, ""
+
+    def words(self, what: str, done: int, wanted: int, now: float) -> str:
+        """A line for the progress bar.
+
+        Args:
+            what: is being done; another word begins anew.
+            done, wanted: how much of how much; what was done when it began does not count.
+            now: seconds.
+        """
+        if what != self.what:
+            self.what, self.began, self.first, self.line = what, now, done, ""
+        made, seconds = done - self.first, max(now - self.began, 1e-3)
+        if what == "reading":
+            return f"reading: {done / 1e6:,.0f} of {wanted / 1e6:,.0f} MB"
+        if not made:
+            return f"{what}: {done:,} of {wanted:,}"
+        rate = made / seconds
+        self.line = f"{made:,} people in {seconds:,.0f} s, {rate:,.0f} a second"
+        return f"{what}: {done:,} of {wanted:,}, {rate:,.0f} a second, {_span((wanted - done) / rate)} left"
+
+
+def _span(seconds: float) -> str:
+    """A time in words."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def run_conversion(job: "ConvertJob") -> int:
+    """Write labels in other formats, then print where the files are."""
+    from bodyloop.annotate_jobs import convert_labels
+
+    with _told_with_time() as tell:
+        files = convert_labels(job, tell)
+    _print_files(files)
+    return 0
+
+
+def run_review(job: "ReviewJob") -> int:
+    """Serve the review's page until somebody interrupts."""
+    from bodyloop.review_jobs import review
+
+    review(job, lambda text: print(printable(text), flush=True))
     return 0
 
 

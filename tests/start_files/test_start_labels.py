@@ -106,13 +106,13 @@ def test_eft_by_annotation_id(tmp_path: Path, body: BodyModel, bodies: Bodies):
     ("change", "why"),
     [
         ({"parm_pose": np.zeros((24, 3, 3)).tolist()}, "holds no rotations"),
-        ({"parm_pose": np.zeros((24, 3)).tolist()}, r"shape \(24, 3\)"),
-        ({"parm_pose": [[1], [1, 2]]}, "'parm_pose'|inhomogeneous"),
+        ({"parm_pose": np.zeros((24, 3)).tolist()}, r"got \(24, 3\)"),
+        ({"parm_pose": [[1], [1, 2]]}, "'parm_pose' must be numbers"),
         ({"parm_cam": [0, 0, 0]}, "sees nothing"),
-        ({"parm_cam": [1, None, 0]}, "not finite|no number"),
-        ({"parm_shape": "a"}, "."),
-        ({"imageName": None}, "no 'imageName'"),
-        ({"bbox_center": {}}, "missing or no number"),
+        ({"parm_cam": [1, None, 0]}, "'parm_cam' must be finite"),
+        ({"parm_shape": "a"}, "'parm_shape' must be numbers"),
+        ({"imageName": None}, "object with 'imageName'"),
+        ({"bbox_center": {}}, "'bbox_center' must be numbers"),
     ],
 )
 def test_broken_eft(tmp_path: Path, body: BodyModel, bodies: Bodies, change: dict[str, Any], why: str):

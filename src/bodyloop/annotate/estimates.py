@@ -47,15 +47,19 @@ class Inferred:
     network: Fits
 
 
-def find_weights(path: Path | None = None) -> Path:
+def find_weights(path: Path | None = None, option: str = "--weights") -> Path:
     """The file of a network's weights: the one named, by a path or a name in `NAMED`; else the one that ships.
+
+    Args:
+        path: what was named.
+        option: by which it is named.
 
     Raises:
         InputError: if none is named and none ships.
     """
     if path is None and not SHIPPED.is_file():
         raise InputError(
-            "--weights: expected a network's weights, got none, and no trained network ships yet; give the "
+            f"{option}: expected a network's weights, got none, and no trained network ships yet; give the "
             ".safetensors file of one that was trained (docs/networks.md)"
         )
     if path is None:

@@ -10,6 +10,11 @@ from bodyloop.errors import InputError
 
 StartName = Literal["lifter", "mean"]
 
+Choice = Literal["energy", "cen"]
+"""By what one of a person's fits from candidates is chosen: the lowest energy, or the consistency network."""
+
+MOST_CANDIDATES = 100
+
 EXPECTED = "lifter, mean, candidates:N, or the path of a file of bodies (docs/formats.md)"
 
 

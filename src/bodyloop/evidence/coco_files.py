@@ -23,7 +23,7 @@ def read_coco(out: Collector, data: dict[str, Any]) -> KeypointFile:
             f"{describe(annotations)}; write the file again"
         )
     names = _coco_images(out, images)
-    body = _coco_skeleton(out.path, data.get("categories"))
+    body = coco_skeleton(out.path, data.get("categories"))
     if annotations and not any(isinstance(a, dict) and "keypoints" in a for a in annotations):
         raise InputError(
             f"{out.path}: expected COCO annotations with 'keypoints' (person_keypoints_*.json), got "
@@ -55,7 +55,7 @@ def _coco_images(out: Collector, images: list[Any]) -> dict[str, str]:
     return names
 
 
-def _coco_skeleton(path: Path, categories: Any) -> Skeleton:
+def coco_skeleton(path: Path, categories: Any) -> Skeleton:
     """The body's keypoint set: COCO's, unless the file's categories name another one that is known."""
     named = [c for c in categories if isinstance(c, dict)] if isinstance(categories, list) else []
     lists = [c["keypoints"] for c in named if isinstance(c.get("keypoints"), list) and c["keypoints"]]
@@ -84,12 +84,16 @@ def _coco_record(out: Collector, record: Any, names: dict[str, str], body: Skele
     if image is None:
         raise RecordError("'image_id' names no image of the file")
     out.add(
-        image, Person(_coco_points(record, body), str(record.get("id", where)), to_box(record.get("bbox")))
+        image, Person(coco_points(record, body), str(record.get("id", where)), to_box(record.get("bbox")))
     )
 
 
-def _coco_points(record: dict[str, Any], body: Skeleton) -> np.ndarray:
-    """(K, 3), or (23, 3) where COCO-WholeBody's feet are given."""
+def coco_points(record: dict[str, Any], body: Skeleton) -> np.ndarray:
+    """Keypoints (K, 3) of an annotation, or (23, 3) where COCO-WholeBody's feet are given.
+
+    Raises:
+        RecordError: if they are of another number, no numbers, or normalised.
+    """
     if body is not _COCO17:
         return to_triplets(record["keypoints"], {len(body): body})
     points = to_triplets(record["keypoints"], {17: 0, 23: 0, 133: 0})[:23]
@@ -117,7 +121,7 @@ def read_coco_results(out: Collector, records: list[Any]) -> KeypointFile:
                     f"'image_id' must be a number or a name, got {describe(record['image_id'])}"
                 )
             person = Person(
-                _coco_points(record, _COCO17), str(record.get("id", i)), to_box(record.get("bbox"))
+                coco_points(record, _COCO17), str(record.get("id", i)), to_box(record.get("bbox"))
             )
             out.add(str(record["image_id"]), person)
         except RecordError as error:

@@ -4,13 +4,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from bodyloop.data.formats.columns import is_rotation
-from bodyloop.data.formats.format import Content, DatasetSpec, Tally, json_head
+from bodyloop.data.formats.eft import EFT, EftPerson, eft_people
+from bodyloop.data.formats.format import Content, DatasetSpec, Tally
 from bodyloop.data.formats.human_data import HUMAN_DATA
 from bodyloop.data.formats.neuralannot import COCO_SMPL, MULTIVIEW, NEURALANNOT
 from bodyloop.data.record import RecordSet
@@ -19,11 +17,8 @@ from bodyloop.geometry import WeakPerspective
 from bodyloop.start_files.file import StartFile, coco_number
 from bodyloop.start_files.people import Crop, Key, Pinhole, StartPerson
 
-EFT = 'EFT\'s fits {"ver": ..., "data": [{"parm_pose": ..., "parm_cam": ...}]}'
 LABELS = (COCO_SMPL, NEURALANNOT, HUMAN_DATA)
 """Data set formats whose SMPL labels can be starts."""
-SIDE = 200.0
-"""Pixels of box side for a ``bbox_scale`` of 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,68 +82,33 @@ def read_labels(content: Content, annotations: Path | None) -> StartFile:
     return StartFile(path, known.what, keys, _Labels(records, rows), skipped=records.skipped)
 
 
-def tells_eft(content: Content) -> bool:
-    """Whether a file is EFT's."""
-    data = content.json.get("data") if content.is_json and isinstance(content.json, dict) else None
-    first = json_head(data) if isinstance(data, list) else None
-    return isinstance(first, dict) and "parm_pose" in first
-
-
 def read_eft(content: Content) -> StartFile:
-    """Joo et al., "Exemplar Fine-Tuning for 3D Human Model Fitting Towards In-the-Wild 3D Human Pose Estimation", 2021.
-
-    Rotations are matrices. ``parm_cam`` scales first and then shifts: s X + t, in a crop of 200 ``bbox_scale`` pixels
-    (released code, ``docs/README_dataformat.md`` and ``demo/visEFTFit.py``).
+    """EFT's fits (`bodyloop.data.formats.eft`): weak perspective in a crop.
 
     Raises:
         InputError: nothing that can be used.
     """
     keys, people, tally = [], [], Tally()
-    for number, entry in enumerate(content.json["data"]):
-        try:
-            key, person = _eft_person(entry)
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
-            tally.drop(
-                f"{error}" if type(error) is ValueError else "a value that is missing or no number",
-                f"{number}",
-            )
-            continue
-        keys.append(key)
-        people.append(person)
+    for _, person in eft_people(content, tally):
+        keys.append(Key(person.image, person.label, coco_number(person.image)))
+        people.append(_eft_start(person))
     if not keys:
         raise InputError(
-            f"{content.path}: expected {EFT}, got none that can be used: {'; '.join(tally.lines(3))}; download it again"
+            f"{content.path}: expected {EFT.what}, got none that can be used: {'; '.join(tally.lines(3))}; download it "
+            "again"
         )
-    return StartFile(content.path, EFT, keys, people.__getitem__, skipped=tally.lines())
+    return StartFile(content.path, EFT.what, keys, people.__getitem__, skipped=tally.lines())
 
 
-def _eft_person(entry: Any) -> tuple[Key, StartPerson]:
-    """A person of EFT's list.
-
-    Raises:
-        ValueError: saying what is wrong with a value; TypeError, KeyError: if one is missing or no number.
-    """
-    rotations = _numbers(entry, "parm_pose", 24, 3, 3)
-    betas, camera = _numbers(entry, "parm_shape", 10), _numbers(entry, "parm_cam", 3)
-    center, scale = _numbers(entry, "bbox_center", 2), _numbers(entry, "bbox_scale")
-    image, label = entry["imageName"], entry.get("annotId")
-    if not is_rotation(rotations.double().numpy()).all():
-        raise ValueError("'parm_pose' that holds no rotations")
-    if not (camera[0] > 0 and scale > 0):
-        raise ValueError("a camera or box that sees nothing")
-    if not isinstance(image, str) or not image:
-        raise ValueError("no 'imageName'")
-    side = float(scale) * SIDE
-    half = torch.full((2,), side / 2)
-    key = Key(image, str(label) if isinstance(label, int) and label > 0 else None, coco_number(image))
-    projection = Crop(WeakPerspective.from_eft(camera[0], camera[1:]), center, side)
-    plain = entry.get("smpltype", "smpl") == "smpl"
-    box = torch.cat([center - half, center + half])
-    return key, StartPerson(rotations, betas if plain else None, projection, box)
-
-
-def _numbers(entry: Any, key: str, *shape: int) -> torch.Tensor:
-    values = np.asarray(entry[key], dtype=np.float64)
-    if values.shape != shape or not np.isfinite(values).all():
-        raise ValueError(f"{key!r} of shape {values.shape} or not finite, expected {shape}")
-    return torch.from_numpy(values.astype(np.float32))
+def _eft_start(person: EftPerson) -> StartPerson:
+    center, half = torch.from_numpy(person.center).float(), person.side / 2
+    projection = None
+    if person.camera is not None:
+        camera = torch.from_numpy(person.camera)
+        projection = Crop(WeakPerspective.from_eft(camera[0], camera[1:]), center, person.side)
+    return StartPerson(
+        torch.from_numpy(person.rotations),
+        torch.from_numpy(person.betas) if person.smpl else None,
+        projection,
+        torch.cat([center - half, center + half]),
+    )

@@ -9,7 +9,7 @@ from bodyloop.start_files.file import StartFile
 
 KINDS = (
     "bodyloop's body.npz or a folder of results", rows.SPIN_RESULTS, rows.SPIN_FITS, rows.SPIN_LABELS, rows.HUMANS_4D,
-    rows.CAMERA_HMR, labels.EFT, *(known.what for known in labels.LABELS), video.PHALP, video.GVHMR,
+    rows.CAMERA_HMR, labels.EFT.what, *(known.what for known in labels.LABELS), video.PHALP, video.GVHMR,
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def read_starts(path: str | Path, annotations: str | Path | None = None) -> Star
         return own.read_own(content.path)
     if rows.tells_rows(content):
         return rows.read_rows(content, beside)
-    if labels.tells_eft(content):
+    if labels.EFT.tells(content):
         return labels.read_eft(content)
     if labels.tells_labels(content):
         return labels.read_labels(content, beside)

@@ -45,7 +45,7 @@ KEYS = (
 )  # fmt: skip
 
 _TOES = ("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel")
-_RUNS: tuple[tuple[int, tuple[str, ...]], ...] = (
+RUNS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, SMPL_JOINTS[:22]),
     (55, ("nose", "right_eye", "left_eye", "right_ear", "left_ear", *_TOES)),
     (144, ("right_hip_extra", "left_hip_extra", "neck_extra", "headtop", "pelvis_extra", "thorax_extra",
@@ -192,7 +192,7 @@ def _to_union(full: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     values = np.zeros((len(full), len(UNION45), full.shape[2]), np.float32)
     detected = np.zeros(values.shape[:2], bool)
-    for start, names in _RUNS:
+    for start, names in RUNS:
         for place, name in enumerate(names, start):
             to = UNION45.index(name)
             missing = ~(values[:, to, -1] > 0)

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from bodyloop.data.formats.coco import COCO, DENSEPOSE
+from bodyloop.data.formats.eft import EFT
 from bodyloop.data.formats.format import Content, DatasetSpec, Format
 from bodyloop.data.formats.human36m import HUMAN36M
 from bodyloop.data.formats.human_data import HUMAN_DATA
 from bodyloop.data.formats.mocap import MOCAP
 from bodyloop.data.formats.neuralannot import COCO_SMPL, MULTIVIEW, NEURALANNOT
+from bodyloop.data.formats.parquet import PARQUET
 from bodyloop.data.formats.pw3d import PW3D
 from bodyloop.data.formats.spin import SPIN
 from bodyloop.data.formats.surreal import SURREAL
@@ -20,7 +22,8 @@ from bodyloop.errors import InputError
 FORMATS = {
     f.name: f
     for f in (
-        SPIN, HUMAN_DATA, MOCAP, DENSEPOSE, COCO_SMPL, HUMAN36M, COCO, NEURALANNOT, MULTIVIEW, PW3D, SURREAL, UP3D,
+        SPIN, HUMAN_DATA, MOCAP, DENSEPOSE, COCO_SMPL, HUMAN36M, COCO, NEURALANNOT, EFT, MULTIVIEW, PW3D,
+        SURREAL, UP3D, PARQUET,
     )
 }  # fmt: skip
 """Every format, by name. A path is of the first that recognises its content."""

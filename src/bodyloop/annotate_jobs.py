@@ -1,0 +1,202 @@
+"""Data sets annotated and converted: what ``bodyloop annotate`` and ``bodyloop convert`` do."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bodyloop.annotate.campaign import Campaign, Finished, LabelFolder, annotate
+from bodyloop.annotate.decisions import decided, read_decisions
+from bodyloop.annotate.methods import METHODS, Settings, make_method
+from bodyloop.annotate.reading import Progress
+from bodyloop.annotate.start_names import MOST_CANDIDATES, Choice, StartName
+from bodyloop.annotate.workers import choose_runner
+from bodyloop.body import load_body
+from bodyloop.data.crowd import VERDICTS, chosen
+from bodyloop.data.writers import WRITERS
+from bodyloop.errors import InputError
+from bodyloop.label_report import save_label_report
+from bodyloop.writing import make_folder
+
+Tell = Callable[[str], None]
+Verdict = Literal["accept", "doubtful", "reject"]
+EXPORTS, REPORT = "export", "report.html"
+
+
+@dataclass(frozen=True)
+class AnnotateJob:
+    """Annotate a data set.
+
+    Attributes:
+        coco: COCO keypoint annotations.
+        out: folder for labels, report and exports.
+        images: folder that the images' names are relative to.
+        method: a name in `bodyloop.annotate.methods.METHODS`.
+        estimator: a network's weights, from whose answers fits start.
+        starts: of fits to keypoints; the lifter if None, or, besides candidates, none.
+        candidates: of each person, for the method of that name.
+        choose: which of the fits from them is kept.
+        device: where networks and fits run.
+        focal: focal length of all images in pixels; each one's diagonal if None.
+        body: SMPL .npz or .pkl instead of the built-in body.
+        least: keypoints that a person must have.
+        per_file: people in a file of labels.
+        workers: processes; one a core if None; 0 works in this one.
+        ray: address of a Ray cluster that works instead.
+        write: formats to export to.
+        report: whether the report is written.
+    """
+
+    coco: Path
+    out: Path
+    images: Path | None = None
+    method: str = "fit"
+    estimator: Path | None = None
+    starts: tuple[StartName, ...] | None = None
+    candidates: int = 5
+    choose: Choice = "energy"
+    device: str = "cpu"
+    focal: float | None = None
+    body: Path | None = None
+    least: int = 6
+    per_file: int = 500
+    workers: int | None = None
+    ray: str | None = None
+    write: tuple[str, ...] = ()
+    report: bool = True
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What came of it: the finished campaign, how often each verdict was passed, and the files."""
+
+    finished: Finished
+    verdicts: dict[str, int]
+    files: list[Path]
+
+
+def annotate_data_set(job: AnnotateJob, tell: Tell, progress: Progress) -> Annotated:
+    """Annotate a data set, or what is left of it to do; then its report and exports.
+
+    Args:
+        job: what to do.
+        tell: called with a line whenever there is something to say.
+        progress: called with what is done, how much, and of how much.
+
+    Raises:
+        InputError: options that are no good, annotations in which nobody can be used, or a folder of others.
+    """
+    _check(job)
+    settings = Settings(
+        method=job.method,
+        body=job.body,
+        focal=job.focal,
+        starts=_starts(job),
+        candidates=job.candidates,
+        choose=job.choose,
+        estimator=job.estimator,
+        images=job.images,
+        device=job.device,
+    )
+    workers = len(os.sched_getaffinity(0)) if job.workers is None else job.workers
+    make_method(settings)  # what nobody can work with is said before anybody begins
+    campaign = Campaign(job.coco, job.out, settings, job.per_file, job.least)
+    finished = annotate(campaign, choose_runner(settings, workers, job.ray), tell, progress)
+    labels = LabelFolder.open(job.out)
+    files = [job.out / "labels"]
+    if job.report:
+        files.append(save_label_report(labels, load_body(job.body), job.images, job.out / REPORT))
+    files += [_export(labels, name, job.out / EXPORTS, VERDICTS[:2]) for name in job.write]
+    counts = dict.fromkeys(VERDICTS, 0)
+    for part in labels.parts():
+        for verdict in VERDICTS:
+            counts[verdict] += int((part.words["verdict"] == verdict).sum())
+    return Annotated(finished, counts, files)
+
+
+def _check(job: AnnotateJob) -> None:
+    """Refuse what nothing can come of."""
+    if job.focal is not None and not (math.isfinite(job.focal) and job.focal > 0):
+        raise InputError(
+            f"--focal: expected a positive number of pixels, got {job.focal:g}; leave it out if not known"
+        )
+    if job.method not in METHODS:
+        raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {job.method!r}")
+    if job.estimator is not None and job.method not in ("network", "spin"):
+        raise InputError(
+            f"--estimator: --method {job.method} uses no such network; add --method network or --method spin"
+        )
+    if job.choose != "energy" and job.method != "candidates":
+        raise InputError(f"--choose {job.choose}: there is nothing to choose from; add --method candidates")
+    if job.candidates > MOST_CANDIDATES:
+        raise InputError(f"--candidates: expected at most {MOST_CANDIDATES}, got {job.candidates}")
+    if job.starts == ():
+        raise InputError("--starts: expected lifter, mean or both, got none; leave it out for the usual")
+    for name, value, least in (
+        ("workers", job.workers, 0),
+        ("per-file", job.per_file, 1),
+        ("least", job.least, 1),
+        ("candidates", job.candidates, 1),
+    ):
+        if value is not None and value < least:
+            raise InputError(f"--{name}: expected a whole number from {least} on, got {value}")
+    if job.images is not None and not job.images.is_dir():
+        raise InputError(
+            f"--images {job.images}: expected a folder, got none; check the path, or leave it out"
+        )
+    _known(job.write)
+
+
+def _starts(job: AnnotateJob) -> tuple[StartName, ...]:
+    if job.starts is None:
+        return () if job.method == "candidates" else ("lifter",)
+    return job.starts
+
+
+def _known(names: Sequence[str]) -> None:
+    if unknown := [name for name in names if name not in WRITERS]:
+        raise InputError(f"no format is called {unknown[0]!r}; expected one of {', '.join(WRITERS)}")
+
+
+@dataclass(frozen=True)
+class ConvertJob:
+    """Write finished labels in other formats.
+
+    Attributes:
+        labels: folder of ``bodyloop annotate``.
+        to: formats.
+        out: folder for the files; "export" in the labels' folder if None.
+        verdicts: whose labels are written. What a reviewer decided goes before.
+    """
+
+    labels: Path
+    to: tuple[str, ...]
+    out: Path | None = None
+    verdicts: tuple[Verdict, ...] = ("accept", "doubtful")
+
+
+def convert_labels(job: ConvertJob, tell: Tell) -> list[Path]:
+    """Write the labels; returns the files.
+
+    Raises:
+        InputError: no labels, an unknown format or one whose library is missing, or a folder that cannot be written to.
+    """
+    _known(job.to)
+    if not job.to:
+        raise InputError(f"--to: expected one or more of {', '.join(WRITERS)}, got none")
+    labels = LabelFolder.open(job.labels)
+    if not labels.complete:
+        tell(
+            f"{job.labels} is not finished: what is there so far is written; 'bodyloop annotate' goes on with it"
+        )
+    return [_export(labels, name, job.out or job.labels / EXPORTS, job.verdicts) for name in job.to]
+
+
+def _export(labels: LabelFolder, name: str, out: Path, verdicts: Sequence[str]) -> Path:
+    make_folder(out)
+    decisions = read_decisions(labels.out)
+    body = labels.recipe.get("settings", {}).get("body")
+    parts = chosen((decided(part, decisions) for part in labels.parts()), verdicts)
+    return WRITERS[name](parts, out, load_body(None if body is None else Path(body)))

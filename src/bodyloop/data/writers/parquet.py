@@ -1,0 +1,84 @@
+"""Parquet: a row a person with everything that is known, in columns that data-frame libraries read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bodyloop.body import BodyModel
+from bodyloop.data.crowd import Labelled
+from bodyloop.errors import InputError
+from bodyloop.writing import atomic_file
+
+
+def write_parquet(parts: Iterator[Labelled], out: Path, body: BodyModel) -> Path:
+    """Write ``labels.parquet``: a row group for each part, fixed-size lists of float32 for vectors.
+
+    Columns: id, image, width, height, box, keypoints (x, y, confidence one after the other), pose, betas, trans,
+    focal, center, and all figures and words of the labels; the file's metadata name skeleton and body model. Only one
+    part is in memory.
+
+    Raises:
+        InputError: no pyarrow, nobody to write, or a file that cannot be written.
+    """
+    pyarrow, parquet = load_pyarrow()
+    path = out / "labels.parquet"
+    with atomic_file(path) as file:
+        writer = None
+        for part in parts:
+            if not len(part):
+                continue
+            table = _table(pyarrow, part)
+            if writer is None:
+                about = {"skeleton": part.crowd.skeleton.name, "body": part.body}
+                schema = table.schema.with_metadata(about)
+                writer = parquet.ParquetWriter(file, schema)
+            writer.write_table(table.select(schema.names).cast(schema))
+        if writer is None:
+            raise InputError(f"{path}: nobody to write: all labels were rejected")
+        writer.close()
+    return path
+
+
+def load_pyarrow() -> tuple[Any, Any]:
+    """pyarrow and its parquet module.
+
+    Raises:
+        InputError: if it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise InputError("Parquet files need pyarrow: pip install 'bodyloop[parquet]'") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _table(pyarrow: Any, part: Labelled) -> Any:
+    crowd = part.crowd
+    columns: dict[str, np.ndarray] = {
+        "id": crowd.ids,
+        "image": crowd.images,
+        "width": crowd.sizes[:, 0],
+        "height": crowd.sizes[:, 1],
+        "box": crowd.boxes,
+        "keypoints": crowd.keypoints.reshape(len(crowd), -1),
+        "pose": part.pose,
+        "betas": part.betas,
+        "trans": part.trans,
+        "focal": part.focal,
+        "center": part.center,
+        **part.figures,
+        **part.words,
+    }
+    return pyarrow.table({name: _column(pyarrow, values) for name, values in columns.items()})
+
+
+def _column(pyarrow: Any, values: np.ndarray) -> Any:
+    if values.dtype.kind == "U":
+        return pyarrow.array(values.tolist(), pyarrow.string())
+    if values.ndim == 1:
+        return pyarrow.array(values)
+    flat = pyarrow.array(np.ascontiguousarray(values).reshape(-1))
+    return pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])

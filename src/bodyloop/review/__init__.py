@@ -1,0 +1,1 @@
+"""A local web page on which labels are accepted, rejected or sent back."""

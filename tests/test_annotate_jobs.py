@@ -1,0 +1,221 @@
+"""``bodyloop annotate`` and ``convert``, end to end: what they say, and never a traceback."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bodyloop.annotate import consistency
+from bodyloop.annotate.campaign import LabelFolder
+from bodyloop.annotate.decisions import Decision, DecisionFile
+from bodyloop.body import BodyModel
+from bodyloop.cli import main
+from bodyloop.data.crowd import Labelled, joined
+from bodyloop.data.formats import open_dataset
+from bodyloop.nets import cen
+from bodyloop.nets.build import build, save_estimator
+from bodyloop.terminal import Rate
+from coco_made_up import coco_people, write_json
+from made_up_crops import TINY
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, body: BodyModel, capsys: pytest.CaptureFixture[str], monkeypatch) -> Run:
+    """Runs a command with the annotations of five people, in this process."""
+    monkeypatch.setenv("COLUMNS", "300")
+    write_json(tmp_path / "coco.json", coco_people(body, 5))
+
+    def go(command: str, *arguments: object) -> tuple[int, str]:
+        common: list[object] = []
+        if command == "annotate":
+            common = ["--coco", tmp_path / "coco.json", "-o", tmp_path / "out", "--focal", 1200]
+            common += [] if "--workers" in arguments else ["--workers", 0]
+        status = main([str(x) for x in (command, *common, *arguments)])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return status, " ".join((captured.out + captured.err).split())
+
+    return go
+
+
+def labels_in(out: Path) -> Labelled:
+    return joined(list(LabelFolder.open(out).parts()))
+
+
+def test_annotate(run: Run, tmp_path: Path):
+    status, said = run("annotate", "--write", "neuralannot", "spin")
+    assert status == 0
+    assert "5 people labelled: " in said
+    assert "a second" in said
+    for name in ("labels", "report.html", "export/neuralannot.json", "export/spin.npz"):
+        assert str(tmp_path / "out" / name) in said
+        assert (tmp_path / "out" / name).exists()
+    assert len(labels_in(tmp_path / "out")) == 5
+    status, said = run("annotate")
+    assert status == 0
+    assert "5 people were done already" in said
+    assert "a second" not in said
+
+
+def test_what_is_left_out_is_told(run: Run, tmp_path: Path, body: BodyModel):
+    data = coco_people(body, 3)
+    data["annotations"][1]["iscrowd"] = 1
+    write_json(tmp_path / "coco.json", data)
+    status, said = run("annotate", "--no-report")
+    assert status == 0
+    assert "2 people labelled" in said
+    assert "left out: 1 x crowd (iscrowd 1) (first: annotation 101)" in said
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_convert(run: Run, tmp_path: Path):
+    run("annotate", "--no-report")
+    out = tmp_path / "out"
+    verdicts = labels_in(out).words["verdict"].tolist()
+    status, said = run("convert", out, "--to", "eft", "neuralannot")
+    assert status == 0
+    assert str(out / "export" / "eft.json") in said
+    kept = [str(100 + i) for i, verdict in enumerate(verdicts) if verdict != "reject"]
+    assert [record.id for record in open_dataset(out / "export" / "eft.json")] == kept
+    assert [record.id for record in open_dataset(out / "export" / "neuralannot.json")] == kept
+
+
+def test_reviewers_go_before(run: Run, tmp_path: Path):
+    run("annotate", "--no-report")
+    out = tmp_path / "out"
+    for person, choice in (
+        ("100", "accept"),
+        ("101", "reject"),
+        ("102", "accept"),
+        ("103", "back"),
+        ("104", "accept"),
+    ):
+        DecisionFile(out).add(Decision(person, choice))
+    run("convert", out, "--to", "neuralannot", "-o", tmp_path / "elsewhere", "--verdicts", "accept")
+    found = json.loads((tmp_path / "elsewhere" / "neuralannot.json").read_text())
+    assert list(found) == ["100", "102", "104"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[object]:
+    """Options for a random network; the second of three pictures is missing."""
+    save_estimator(build(TINY["hmr"]), tmp_path / "net.safetensors")
+    noise = np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), np.uint8)
+    for number in (0, 2):
+        Image.fromarray(noise).save(tmp_path / f"{number:012d}.jpg")
+    return ["--estimator", tmp_path / "net.safetensors", "--images", tmp_path, "--no-report"]
+
+
+@pytest.mark.parametrize(("method", "starts"), [("network", {"network"}), ("spin", {"network", "refined"})])
+def test_networks(run: Run, tmp_path: Path, pictures: list[object], method: str, starts: set[str]):
+    """People whose picture is missing are fitted without, and doubted."""
+    status, _ = run("annotate", "--method", method, *pictures)
+    assert status == 0
+    people = labels_in(tmp_path / "out")
+    assert people.crowd.ids.tolist() == ["100", "101", "102", "103", "104"]
+    found = people.words["start"].tolist()
+    assert set(found[:2] + found[4:]) <= starts
+    assert found[2:4] == ["lifter", "lifter"]
+    assert ["no picture" in reason for reason in people.words["reasons"]] == [False, False, True, True, False]
+    assert np.isfinite(people.figures["score"]).all()
+    errors = people.figures["error_box"][[0, 1, 4]]
+    assert (errors > 0.05).all() if method == "network" else (errors < 0.05).all()
+
+
+def test_other_weights_make_another_annotation(run: Run, tmp_path: Path, pictures: list[object]):
+    run("annotate", "--method", "network", *pictures)
+    other = build(TINY["hmr"])
+    torch.nn.init.ones_(next(other.parameters()))
+    save_estimator(other, tmp_path / "net.safetensors")
+    status, said = run("annotate", "--method", "network", *pictures)
+    assert status == 2
+    assert "other files" in said
+
+
+def test_candidates(run: Run, tmp_path: Path, monkeypatch):
+    """Of lowest energy, or nearest to the picture; without a picture, of lowest energy and doubted."""
+    status, _ = run("annotate", "--method", "candidates", "--candidates", "3", "--no-report")
+    assert status == 0
+    best = labels_in(tmp_path / "out")
+    assert all(start.startswith("candidate ") for start in best.words["start"])
+    assert (best.figures["error_box"] < 0.05).all()
+    shutil.rmtree(tmp_path / "out")
+    worst = torch.tensor([[3.0], [2.0], [1.0]])  # as if the picture spoke against all that energy says
+    monkeypatch.setattr(cen, "default_cen", lambda: torch.nn.Identity())
+    monkeypatch.setattr(consistency, "picture_distances", lambda *a: worst.expand(3, len(a[2])))
+    Image.new("RGB", (1000, 1000)).save(tmp_path / f"{0:012d}.jpg")
+    options = ["--method", "candidates", "--candidates", "3", "--choose", "cen", "--images", tmp_path]
+    assert run("annotate", *options, "--no-report")[0] == 0
+    seen = labels_in(tmp_path / "out")
+    assert (seen.figures["energy"][:2] > best.figures["energy"][:2]).all()
+    assert np.array_equal(seen.pose[2:], best.pose[2:])
+    assert ["no picture" in reason for reason in seen.words["reasons"]] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "magic"], "invalid choice 'magic'"),
+        (["--method", "network"], "--method network: expected the folder of the images with --images"),
+        (["--method", "spin", "--images", "."], "--estimator: expected a network's weights"),
+        (
+            ["--method", "spin", "--images", ".", "--estimator", "/nowhere.safetensors"],
+            "/nowhere.safetensors",
+        ),
+        (["--estimator", "a.safetensors"], "add --method network"),
+        (["--choose", "cen"], "add --method candidates"),
+        (["--method", "candidates", "--choose", "cen"], "--choose cen: expected the folder of the images"),
+        (["--method", "candidates", "--candidates", "0"], "--candidates: expected a whole number from 1 on"),
+        (["--method", "candidates", "--candidates", "101"], "--candidates: expected at most 100"),
+        (["--device", "abacus"], "--device abacus"),
+        (["--focal", "-3"], "--focal: expected a positive number"),
+        (["--workers", "-1"], "--workers: expected a whole number from 0 on"),
+        (["--per-file", "0"], "--per-file"),
+        (["--least", "0"], "--least"),
+        (["--images", "/nowhere"], "--images /nowhere: expected a folder"),
+        (["--body", "/nowhere.npz"], "/nowhere.npz"),
+        (["--starts"], "--starts"),
+    ],
+)
+def test_bad_options(run: Run, arguments: list[str], message: str):
+    status, said = run("annotate", *arguments)
+    assert status == 2
+    assert message in said
+
+
+def test_bad_files(run: Run, tmp_path: Path):
+    for text, message in (
+        ("", "an empty file"),
+        ('{"images": []}', "no annotations at all"),
+        ("[1]", "an object"),
+    ):
+        (tmp_path / "coco.json").write_text(text)
+        status, said = run("annotate")
+        assert status == 2
+        assert message in said
+    (tmp_path / "coco.json").unlink()
+    assert "No such file" in run("annotate")[1]
+    status, said = run("convert", tmp_path / "gone", "--to", "spin")
+    assert status == 2
+    assert "expected a folder of 'bodyloop annotate'" in said
+    status, said = run("review", tmp_path / "gone")
+    assert status == 2
+
+
+def test_rate():
+    rate = Rate()
+    assert rate.words("reading", 5_000_000, 10_000_000, 0) == "reading: 5 of 10 MB"
+    assert rate.words("labelling", 1_000, 101_000, 10) == "labelling: 1,000 of 101,000"
+    assert (
+        rate.words("labelling", 2_000, 101_000, 20)
+        == "labelling: 2,000 of 101,000, 100 a second, 16 min 30 s left"
+    )
+    assert rate.line == "1,000 people in 10 s, 100 a second"
+    assert rate.words("labelling", 1_100, 1_001_100, 30).endswith("5 a second, 55 h 33 min left")
