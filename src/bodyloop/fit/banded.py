@@ -1,0 +1,123 @@
+"""Linear systems of chains: neighbouring frames touch each other, and all touch a few shared unknowns.
+
+A track's Hessian has a block for every frame, blocks between frames that are at most `reach` apart (two for
+accelerations), and a border for the shape that all frames share. Taken `reach` frames at a time this is a
+block-tridiagonal matrix with a border. The frames are eliminated in order: each needs a Cholesky factor of its own
+block and a rank-U update of the few blocks that it touches, and what is left at the end is the Schur complement of the
+shared unknowns. So time and memory grow linearly with the frames.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BandedSystem:
+    """H x = -g for B chains of T frames with U unknowns each, and S shared ones.
+
+    Attributes:
+        band: (B, T, reach + 1, U, U); [:, t, k] is the block in the rows of frame t + k and the columns of frame t.
+            Blocks that reach beyond the end are ignored.
+        border: (B, T, S, U), the blocks in the rows of the shared unknowns.
+        corner: (B, S, S), the block of the shared unknowns.
+        gradient: (B, T, U).
+        shared_gradient: (B, S).
+    """
+
+    band: Tensor
+    border: Tensor
+    corner: Tensor
+    gradient: Tensor
+    shared_gradient: Tensor
+
+    @property
+    def reach(self) -> int:
+        """How many frames ahead a frame touches."""
+        return self.band.shape[2] - 1
+
+    def to(self, *args: torch.dtype) -> "BandedSystem":
+        """The same system in another precision."""
+        return BandedSystem(
+            self.band.to(*args),
+            self.border.to(*args),
+            self.corner.to(*args),
+            self.gradient.to(*args),
+            self.shared_gradient.to(*args),
+        )
+
+    def damped(self, damping: Tensor) -> "BandedSystem":
+        """With Marquardt's damping: the diagonal times 1 + damping (B,), plus next to nothing for unknowns that no
+        term speaks of.
+        """
+        band, corner = self.band.clone(), self.corner.clone()
+        frames, shared = band[:, :, 0].diagonal(dim1=-2, dim2=-1), corner.diagonal(dim1=-2, dim2=-1)
+        frames += damping[:, None, None] * frames + 1e-9
+        shared += damping[:, None] * shared + 1e-9
+        return BandedSystem(band, self.border, corner, self.gradient, self.shared_gradient)
+
+
+@dataclass(frozen=True)
+class BandedStep:
+    """The solution of a `BandedSystem`.
+
+    Attributes:
+        frames: (B, T, U).
+        shared: (B, S).
+        information: (B, S, S), the Schur complement of the shared unknowns: the inverse of their covariance.
+        good: (B,) bool; where False the chain's matrix was not positive definite, and its numbers mean nothing.
+    """
+
+    frames: Tensor
+    shared: Tensor
+    information: Tensor
+    good: Tensor
+
+
+def solve_banded(system: BandedSystem) -> BandedStep:
+    """Solve all chains at once, frame after frame.
+
+    The front is the part of the matrix that the frame to be eliminated touches: `reach` + 1 slots of a frame each,
+    which the frames take in turn, the shared unknowns, and the right side as one more row.
+    """
+    count, frames, blocks, size, _ = system.band.shape
+    shared = system.corner.shape[-1]
+    rows = blocks * size + shared + 1
+    front = system.band.new_zeros(count, rows, rows)
+    front[:, -1 - shared : -1, -1 - shared : -1] = system.corner
+    front[:, -1, -1 - shared : -1] = -system.shared_gradient
+    factors: list[Tensor] = []
+    below: list[Tensor] = []
+    good = torch.ones(count, dtype=torch.bool, device=front.device)
+    for t in range(frames):
+        own = slice(t % blocks * size, (t % blocks + 1) * size)
+        column = front[:, :, own].clone()
+        for k in range(min(blocks, frames - t)):
+            slot = (t + k) % blocks * size
+            column[:, slot : slot + size] += system.band[:, t, k]
+        column[:, -1 - shared : -1] += system.border[:, t]
+        column[:, -1] -= system.gradient[:, t]
+        factor, info = torch.linalg.cholesky_ex(column[:, own])
+        good &= info == 0
+        column[:, own] = 0.0
+        reduced = torch.linalg.solve_triangular(factor.mT, column, upper=True, left=False)
+        front[:, own] = 0.0
+        front[:, :, own] = 0.0
+        front.baddbmm_(reduced, reduced.mT, alpha=-1)
+        factors.append(factor)
+        below.append(reduced)
+    information = front[:, -1 - shared : -1, -1 - shared : -1].clone()
+    factor, info = torch.linalg.cholesky_ex(information)
+    good &= info == 0
+    right = front[:, -1, -1 - shared : -1, None]
+    solved = torch.cholesky_solve(right, factor)
+    # The last number, -1 for the right side, makes the back substitution one product
+    known = torch.cat([front.new_zeros(count, blocks * size, 1), solved, front.new_full((count, 1, 1), -1)], 1)
+    found = system.gradient.new_empty(count, frames, size)
+    for t in reversed(range(frames)):
+        slot = slice(t % blocks * size, (t % blocks + 1) * size)
+        right = -(below[t].mT @ known)
+        known[:, slot] = torch.linalg.solve_triangular(factors[t].mT, right, upper=True)
+        found[:, t] = known[:, slot, 0]
+    return BandedStep(found, solved[..., 0], information, good)
