@@ -78,46 +78,46 @@ class BandedStep:
 def solve_banded(system: BandedSystem) -> BandedStep:
     """Solve all chains at once, frame after frame.
 
-    The front is the part of the matrix that the frame to be eliminated touches: `reach` + 1 slots of a frame each,
-    which the frames take in turn, the shared unknowns, and the right side as one more row.
+    Carried from frame to frame is what the eliminated ones leave behind: their part of the blocks of the next `reach`
+    frames, of the shared unknowns, and of the right side, which is one more row.
     """
-    count, frames, blocks, size, _ = system.band.shape
-    shared = system.corner.shape[-1]
-    rows = blocks * size + shared + 1
-    front = system.band.new_zeros(count, rows, rows)
-    front[:, -1 - shared : -1, -1 - shared : -1] = system.corner
-    front[:, -1, -1 - shared : -1] = -system.shared_gradient
+    count, frames, _, size, _ = system.band.shape
+    ahead = max(system.reach, 1)
+    shared, inner = system.corner.shape[-1], ahead * size
+    rows = inner + shared + 1
+    carried = system.band.new_zeros(count, rows, rows)
+    carried[:, inner:-1, inner:-1] = system.corner
+    carried[:, -1, inner:-1] = -system.shared_gradient
     factors: list[Tensor] = []
     below: list[Tensor] = []
-    good = torch.ones(count, dtype=torch.bool, device=front.device)
+    good = torch.ones(count, dtype=torch.bool, device=carried.device)
     for t in range(frames):
-        own = slice(t % blocks * size, (t % blocks + 1) * size)
-        column = front[:, :, own].clone()
-        for k in range(min(blocks, frames - t)):
-            slot = (t + k) % blocks * size
-            column[:, slot : slot + size] += system.band[:, t, k]
-        column[:, -1 - shared : -1] += system.border[:, t]
-        column[:, -1] -= system.gradient[:, t]
-        factor, info = torch.linalg.cholesky_ex(column[:, own])
+        factor, info = torch.linalg.cholesky_ex(carried[:, :size, :size] + system.band[:, t, 0])
         good &= info == 0
-        column[:, own] = 0.0
+        column = carried.new_zeros(count, rows, size)
+        column[:, : inner - size] = carried[:, size:inner, :size]
+        column[:, inner:] = carried[:, inner:, :size]
+        for k in range(1, min(system.reach, frames - 1 - t) + 1):
+            column[:, (k - 1) * size : k * size] += system.band[:, t, k]
+        column[:, inner:-1] += system.border[:, t]
+        column[:, -1] -= system.gradient[:, t]
         reduced = torch.linalg.solve_triangular(factor.mT, column, upper=True, left=False)
-        front[:, own] = 0.0
-        front[:, :, own] = 0.0
-        front.baddbmm_(reduced, reduced.mT, alpha=-1)
+        shifted = torch.zeros_like(carried)
+        shifted[:, : inner - size, : inner - size] = carried[:, size:inner, size:inner]
+        shifted[:, inner:, : inner - size] = carried[:, inner:, size:inner]
+        shifted[:, inner:, inner:] = carried[:, inner:, inner:]
+        carried = shifted.baddbmm_(reduced, reduced.mT, alpha=-1)
         factors.append(factor)
         below.append(reduced)
-    information = front[:, -1 - shared : -1, -1 - shared : -1].clone()
+    information = carried[:, inner:-1, inner:-1].clone()
     factor, info = torch.linalg.cholesky_ex(information)
     good &= info == 0
-    right = front[:, -1, -1 - shared : -1, None]
-    solved = torch.cholesky_solve(right, factor)
-    # The last number, -1 for the right side, makes the back substitution one product
-    known = torch.cat([front.new_zeros(count, blocks * size, 1), solved, front.new_full((count, 1, 1), -1)], 1)
+    solved = torch.cholesky_solve(carried[:, -1, inner:-1, None], factor)
+    # What is known of the later unknowns, and -1 for the right side: substituting back is then one product a frame
+    known = torch.cat([carried.new_zeros(count, inner, 1), solved, carried.new_full((count, 1, 1), -1)], 1)
     found = system.gradient.new_empty(count, frames, size)
     for t in reversed(range(frames)):
-        slot = slice(t % blocks * size, (t % blocks + 1) * size)
-        right = -(below[t].mT @ known)
-        known[:, slot] = torch.linalg.solve_triangular(factors[t].mT, right, upper=True)
-        found[:, t] = known[:, slot, 0]
+        own = torch.linalg.solve_triangular(factors[t].mT, -(below[t].mT @ known), upper=True)
+        known = torch.cat([own, known[:, : inner - size], known[:, inner:]], 1)
+        found[:, t] = own[..., 0]
     return BandedStep(found, solved[..., 0], information, good)

@@ -580,7 +580,7 @@ def fit_people(
     for p in prange(len(energies)):
         own = np.empty((2, 69))
         own[0] = anchor[p]
-        own[1] = anchor_scale
+        own[1] = anchor_scale[p]
         state = State(states.root[p], states.theta[p], states.betas[p], states.trans[p])
         total = 0
         energy = np.inf
@@ -621,45 +621,28 @@ def _joint_rows(state, posed, body, rows):
             rows[3 * j + c, _TRANS + c] = 1.0
 
 
-@_jit
-def _posed(points):
-    """Room for what follows from a state."""
-    return Posed(
-        np.empty((24, 3, 3)), np.empty((24, 3, 3)), np.empty((24, 3)), np.empty((len(points.joint), 3))
-    )
-
-
 @jit(error_model="numpy", parallel=True)
-def measure_frames(states, body, points, prior, target, weight, focal, anchor, row, energies, places):
-    """Energies (N,) of people as they are, and the places (N, 24, 3) of their joints, written in place.
+def work_out_frames(
+    states, body, points, prior, target, weight, focal, anchor, row, energies, places, hessian, gradient, rows
+):  # fmt: skip
+    """Energies (N,) of people as they are and the places (N, 24, 3) of their joints, written in place.
 
-    `anchor` (N, 2, 69) and `row` are as in `Person` and `Weights`; all else as for `fit_people`.
+    Where there is room for them, also the half Gauss-Newton Hessian (N, 85, 85), lower triangle, with the half gradient
+    (N, 85), and the derivatives (N, 72, 85) of the places. `anchor` (N, 2, 69) and `row` are as in `Person` and
+    `Weights`; all else as for `fit_people`.
     """
     for p in prange(len(energies)):
         lam = Weights(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
         state = State(states.root[p], states.theta[p], states.betas[p], states.trans[p])
-        posed = _posed(points)
+        posed = Posed(
+            np.empty((24, 3, 3)), np.empty((24, 3, 3)), np.empty((24, 3)), np.empty((len(points.joint), 3))
+        )
         _pose(state, body, points, posed)
         person = Person(target[p], weight[p], focal[p], anchor[p], 1.0)
-        energies[p], _ = _energy(state, posed, points, person, prior, lam)
+        energies[p], mode = _energy(state, posed, points, person, prior, lam)
         places[p] = posed.place
-
-
-@jit(error_model="numpy", parallel=True)
-def linearise_frames(
-    states, body, points, prior, target, weight, focal, anchor, row, hessian, gradient, rows
-):  # fmt: skip
-    """Half Gauss-Newton Hessian (N, 85, 85), lower triangle, half gradient (N, 85) and the derivatives (N, 72, 85) of
-    the joints' places, written in place; arguments as for `measure_frames`. Without room for them, no `rows`.
-    """
-    for p in prange(len(gradient)):
-        lam = Weights(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
-        state = State(states.root[p], states.theta[p], states.betas[p], states.trans[p])
-        posed = _posed(points)
-        _pose(state, body, points, posed)
-        person = Person(target[p], weight[p], focal[p], anchor[p], 1.0)
-        _, mode = _prior_energy(state.theta, prior)
-        _add_priors(state, mode, person, prior, lam, hessian[p], gradient[p])
-        _normal_equations(state, posed, body, points, person, lam, hessian[p], gradient[p])
+        if len(hessian) > 0:
+            _add_priors(state, mode, person, prior, lam, hessian[p], gradient[p])
+            _normal_equations(state, posed, body, points, person, lam, hessian[p], gradient[p])
         if len(rows) > 0:
             _joint_rows(state, posed, body, rows[p])

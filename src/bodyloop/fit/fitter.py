@@ -12,7 +12,7 @@ from bodyloop.fit.energy import energy_terms, total_energy
 from bodyloop.fit.noise import earned_weight, estimated_noise
 from bodyloop.fit.problem import CROP, MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import MIN_DEPTH, Stage
-from bodyloop.fit.solve import Backend, solve
+from bodyloop.fit.solve import Backend, Solution, solve
 from bodyloop.fit.spaces import SpaceKind, pose_space
 from bodyloop.fit.surface import Surface, aligned
 from bodyloop.geometry import Camera
@@ -299,6 +299,29 @@ class Fitter:
         weights = self.config.weights if noise is None else self.config.matched
         return self._judged(problem, believed, evidence, camera, found, weights, noise)
 
+    def every_start(
+        self, evidence: Evidence, camera: Camera, starts: list[Start], anchor: Tensor | None = None
+    ) -> tuple[Bodies, Tensor]:
+        """What each start leads to, with `FitConfig.weights`, for whoever wants to choose otherwise than by energy.
+
+        Returns:
+            bodies (S, N), and their energies (S, N), infinite where a fit failed.
+
+        Raises:
+            ValueError: without starts.
+        """
+        if not starts:
+            raise ValueError("fitting needs at least one start")
+        problem = self._problem(evidence, camera, anchor, None)
+        solutions = [self._solved(problem, [start], self.config.weights) for start in starts]
+        bodies = Bodies(
+            torch.stack([s.bodies.rotations for s in solutions]),
+            torch.stack([s.bodies.betas for s in solutions]),
+            torch.stack([s.bodies.translation for s in solutions]),
+        )
+        energy = torch.stack([s.energy for s in solutions])
+        return bodies, energy.nan_to_num(torch.inf, posinf=torch.inf)
+
     def _problem(
         self, evidence: Evidence, camera: Camera, anchor: Tensor | None, surfaces: Sequence[Surface] | None
     ) -> FitProblem:
@@ -348,24 +371,26 @@ class Fitter:
         like = problem.target
         n, guessed = len(problem), sum(not s.oriented for s in starts)
         people = torch.arange(n, device=like.device)
-        solutions = [
-            solve(
-                self.body,
-                problem[people.repeat(len(group))],
-                self.prior,
-                Bodies.cat([s.bodies.to(like) for s in group]),
-                self.config.stages(oriented, weights),
-                self.config.backend,
-                self.config.space,
-            )
-            for oriented, group in ((False, starts[:guessed]), (True, starts[guessed:]))
-            if group
-        ]
+        solutions = [self._solved(problem, group, weights) for group in (starts[:guessed], starts[guessed:]) if group]
         energy = torch.cat([s.energy for s in solutions]).reshape(len(starts), n)
         best = energy.nan_to_num(torch.inf, posinf=torch.inf).argmin(0)
         bodies = Bodies.cat([s.bodies for s in solutions])[best * n + people]
         pose = torch.cat([s.pose for s in solutions])[best * n + people]
         return _Found(bodies, pose, tuple(starts[i].name for i in best.tolist()))
+
+    def _solved(self, problem: FitProblem, starts: list[Start], weights: EnergyWeights) -> Solution:
+        """All people from starts that know their orientation, or from starts that do not."""
+        like = problem.target
+        people = torch.arange(len(problem), device=like.device)
+        return solve(
+            self.body,
+            problem[people.repeat(len(starts))],
+            self.prior,
+            Bodies.cat([s.bodies.to(like) for s in starts]),
+            self.config.stages(starts[0].oriented, weights),
+            self.config.backend,
+            self.config.space,
+        )
 
     def _off(
         self, problem: FitProblem, evidence: Evidence, camera: Camera, bodies: Bodies

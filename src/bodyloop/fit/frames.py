@@ -1,0 +1,173 @@
+"""The frames of tracks, each by itself: energy, joints, and their derivatives, compiled or on tensors.
+
+What `bodyloop.fit.temporal` ties together. Energies are those of `bodyloop.fit.problem` without the charge for the
+shape. Unknowns are ordered as in the solvers: global orientation (3), pose (Q), betas (10), translation (3).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bodyloop.body import SMPL_JOINTS, BodyModel
+from bodyloop.fit.batched import State, System
+from bodyloop.fit.problem import FitProblem
+from bodyloop.fit.schedule import Stage
+from bodyloop.fit.solve import alone, array, chain_of, points_of, prior_of, stage_row
+from bodyloop.fit.spaces import AmbientSpace, PoseSpace
+from bodyloop.priors.gmm import GaussianMixture
+
+CHUNK = 256
+"""Frames whose tensors are worked on at a time, which bounds the memory of priors that are networks."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Derivatives of N frames at a state.
+
+    Attributes:
+        hessian: (N, U, U) half Gauss-Newton Hessian.
+        gradient: (N, U) half gradient.
+        places: (N, 24, 3) the joints.
+        rows: (N, 72, U) derivatives of the joints' places; None where nobody asked.
+    """
+
+    hessian: Tensor
+    gradient: Tensor
+    places: Tensor
+    rows: Tensor | None
+
+
+class Frames(Protocol):
+    """N frames with one energy each."""
+
+    @property
+    def space(self) -> PoseSpace:
+        """The unknowns of the body pose."""
+
+    @property
+    def like(self) -> Tensor:
+        """In the precision of the unknowns and on their device."""
+
+    def measure(self, state: State) -> tuple[Tensor, Tensor]:
+        """Energies (N,), infinite where a keypoint is behind the camera, and the joints' places (N, 24, 3), metres."""
+
+    def linearise(self, state: State, with_joints: bool) -> Linear:
+        """Derivatives at a state whose energies are finite."""
+
+    def select(self, index: Tensor) -> "Frames":
+        """Some of the frames."""
+
+
+class CompiledFrames:
+    """Frames under the mixture's nearest mode, by the compiled solver's loops, in double precision."""
+
+    def __init__(
+        self, body: BodyModel, problem: FitProblem, prior: GaussianMixture, space: AmbientSpace, stage: Stage
+    ) -> None:
+        self.space: PoseSpace = space
+        self.like = torch.zeros(0, dtype=torch.float64)
+        self._body, self._points, self._prior = chain_of(body), points_of(problem), prior_of(prior)
+        count = len(problem)
+        anchored = problem.anchor is not None and problem.anchor_scale is not None
+        anchor = np.zeros((count, 2, 69))
+        anchor[:, 1] = 1.0
+        if problem.anchor is not None and problem.anchor_scale is not None:
+            anchor[:, 0], anchor[:, 1] = array(problem.anchor), array(problem.anchor_scale.expand(count, 69))
+        self._row = np.array(stage_row(stage, anchored))
+        self._arrays = (*(array(x) for x in (problem.target, problem.weight, problem.focal)), anchor)
+
+    def _of(self, state: State) -> tuple[object, ...]:
+        from bodyloop.fit import compiled
+
+        numbers = compiled.State(*(array(x) for x in (state.root, state.pose, state.betas, state.trans)))
+        return numbers, self._body, self._points, self._prior, *self._arrays, self._row
+
+    def _worked_out(self, state: State, systems: int, rows: int) -> list[Tensor]:
+        """Energies, places, and room for so many systems and derivatives, filled in."""
+        from bodyloop.fit.compiled import SIZE, work_out_frames
+
+        count = len(state.trans)
+        room = [
+            np.empty(shape)
+            for shape in ((count,), (count, 24, 3), (systems, SIZE, SIZE), (systems, SIZE), (rows, 72, SIZE))
+        ]
+        with alone():
+            work_out_frames(*self._of(state), *room)
+        return [torch.from_numpy(x) for x in room]
+
+    def measure(self, state: State) -> tuple[Tensor, Tensor]:
+        """See `Frames`."""
+        energies, places, *_ = self._worked_out(state, 0, 0)
+        return energies, places
+
+    def linearise(self, state: State, with_joints: bool) -> Linear:
+        """See `Frames`."""
+        count = len(state.trans)
+        _, places, lower, gradient, rows = self._worked_out(state, count, count if with_joints else 0)
+        full = lower.tril() + lower.tril(-1).mT
+        return Linear(full, gradient, places, rows if with_joints else None)
+
+    def select(self, index: Tensor) -> "CompiledFrames":
+        """See `Frames`."""
+        some = object.__new__(CompiledFrames)
+        some.__dict__.update(self.__dict__)
+        chosen = index.numpy()
+        some._arrays = tuple(np.ascontiguousarray(x[chosen]) for x in self._arrays)
+        return some
+
+
+class TensorFrames:
+    """Frames under any prior with a residual, on tensors, in the body's precision and on its device."""
+
+    def __init__(self, body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Stage) -> None:
+        like = problem.target
+        self.space, self.like = space.to(like), like[:0]
+        self._body, self._problem, self._stage = body.to(like), problem, stage
+        joints = self._body.joint_points(SMPL_JOINTS, [{name: 1.0} for name in SMPL_JOINTS])
+        self._system = System(self._body, problem, self.space, stage)
+        self._joints = System(self._body, replace(problem, points=joints), self.space, stage)
+
+    def _parts(self, state: State) -> list[tuple[State, FitProblem]]:
+        count = len(state.trans)
+        parts = [torch.arange(i, min(i + CHUNK, count), device=state.trans.device) for i in range(0, count, CHUNK)]
+        return [(state.select(part), self._problem[part]) for part in parts]
+
+    def measure(self, state: State) -> tuple[Tensor, Tensor]:
+        """See `Frames`."""
+        system = self._system
+        energies, places = [], []
+        for own, problem in self._parts(state):
+            frames, pieces = system.frames(own)
+            energies.append(system.energy(own, pieces, problem, problem.weight, own.trans[:, 2]))
+            places.append(frames.positions)
+        return torch.cat(energies), torch.cat(places)
+
+    def linearise(self, state: State, with_joints: bool) -> Linear:
+        """See `Frames`."""
+        system = self._system
+        found, rows = [], []
+        for own, problem in self._parts(state):
+            frames, pieces = system.frames(own)
+            depth = own.trans[:, 2]
+            hessian, gradient = system.normal_equations(own, frames, pieces, problem, problem.weight, depth)
+            found.append((hessian, gradient, frames.positions))
+            rows += [self._joints.place_rows(own, *self._joints.frames(own))] if with_joints else []
+        joined = [torch.cat([part[i] for part in found]) for i in range(3)]
+        return Linear(joined[0], joined[1], joined[2], torch.cat(rows) if with_joints else None)
+
+    def select(self, index: Tensor) -> "TensorFrames":
+        """See `Frames`."""
+        return TensorFrames(self._body, self._problem[index], self.space, self._stage)
+
+
+def frames_of(body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Stage) -> Frames:
+    """The compiled loops where they know the prior and the body lives on the CPU, tensors elsewhere."""
+    prior = space.prior
+    plain = isinstance(prior, GaussianMixture) and prior.form == "nearest"
+    if plain and isinstance(prior, GaussianMixture) and isinstance(space, AmbientSpace) and body.device.type != "cuda":
+        return CompiledFrames(body, problem, prior, space, stage)
+    return TensorFrames(body, problem, space, stage)
+
