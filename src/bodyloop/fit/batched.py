@@ -150,14 +150,10 @@ class System:
         shape = pieces.new_zeros(len(pieces), len(points), 3, 10).index_add(1, points.rows, pieces_dirs)
         return turns.movedim(2, 3).flatten(3), shape
 
-    def place_rows(self, state: State, frames: JointFrames, pieces: Tensor) -> Tensor:
-        """d places of the points / d unknowns (B, 3 K, 16 + Q)."""
-        turns, shape = self.point_jacobian(frames, pieces)
-        eye = torch.eye(3, dtype=pieces.dtype, device=pieces.device)
-        trans = eye.expand(*turns.shape[:2], 3, 3).flatten(1, 2)
-        turns = turns.flatten(1, 2)
-        pose = self.space.pull(state.pose, turns[..., 3:])
-        return torch.cat([turns[..., :3], pose, shape.flatten(1, 2), trans], -1)
+    def turn_rows(self, state: State, frames: JointFrames, pieces: Tensor) -> Tensor:
+        """d places of the points / d orientation and pose (B, 3 K, 3 + Q)."""
+        turns = self.point_jacobian(frames, pieces)[0].flatten(1, 2)
+        return torch.cat([turns[..., :3], self.space.pull(state.pose, turns[..., 3:])], -1)
 
     def jacobian(self, state: State, frames: JointFrames, pieces: Tensor, problem: FitProblem) -> Tensor:
         """d residual / d unknowns (B, 2 K, 16 + Q); first stage: of orientation and translation alone (B, 2 K, 6)."""

@@ -268,36 +268,29 @@ def _energy(state, posed, points, person, prior, lam):
 
 
 @_jit
-def _directions(state, posed, body, place_dirs, right):
-    """Derivatives of the joints' places by betas (24, 3, 10), and the right Jacobians (24, 3, 3) of the body pose."""
-    theta, world, joint_dirs, parents = state.theta, posed.world, body.joint_dirs, body.parents
-    place_dirs[0] = joint_dirs[0]
-    right[0] = np.eye(3)
-    for j in range(1, 24):
-        p = parents[j]
-        for c in range(3):
-            wx, wy, wz = world[p, c, 0], world[p, c, 1], world[p, c, 2]
-            for b in range(N_BETAS):
-                place_dirs[j, c, b] = (
-                    place_dirs[p, c, b]
-                    + wx * (joint_dirs[j, 0, b] - joint_dirs[p, 0, b])
-                    + wy * (joint_dirs[j, 1, b] - joint_dirs[p, 1, b])
-                    + wz * (joint_dirs[j, 2, b] - joint_dirs[p, 2, b])
-                )
-        _right_jacobian(theta[3 * j - 3], theta[3 * j - 2], theta[3 * j - 1], right[j])
-
-
-@_jit
 def _normal_equations(state, posed, body, points, person, lam, hessian, gradient):
     """Add the keypoints' half gradient and Gauss-Newton half Hessian (lower triangle)."""
-    world, place, spots, parents = posed.world, posed.place, posed.spots, body.parents
+    theta, world, place, spots = state.theta, posed.world, posed.place, posed.spots
+    joint_dirs, parents = body.joint_dirs, body.parents
     first, joint, share, offset_dirs = points.first, points.joint, points.share, points.offset_dirs
     target, weight, focal = person.target, person.weight, person.focal
     sigma2, whole = lam.sigma * lam.sigma, lam.whole
     place_dirs = np.empty((24, 3, N_BETAS))
     right = np.empty((24, 3, 3))
     if whole != 0.0:
-        _directions(state, posed, body, place_dirs, right)
+        place_dirs[0] = joint_dirs[0]
+        for j in range(1, 24):
+            p = parents[j]
+            for c in range(3):
+                wx, wy, wz = world[p, c, 0], world[p, c, 1], world[p, c, 2]
+                for b in range(N_BETAS):
+                    place_dirs[j, c, b] = (
+                        place_dirs[p, c, b]
+                        + wx * (joint_dirs[j, 0, b] - joint_dirs[p, 0, b])
+                        + wy * (joint_dirs[j, 1, b] - joint_dirs[p, 1, b])
+                        + wz * (joint_dirs[j, 2, b] - joint_dirs[p, 2, b])
+                    )
+            _right_jacobian(theta[3 * j - 3], theta[3 * j - 2], theta[3 * j - 1], right[j])
     sums = np.zeros((24, 4))  # per joint: the part of the point that hangs on it, and its share
     touched = np.zeros(24, np.bool_)
     columns = np.empty(SIZE, np.int64)
@@ -598,13 +591,14 @@ def fit_people(
 
 @_jit
 def _joint_rows(state, posed, body, rows):
-    """Derivatives (72, 85) of the joints' places by all unknowns."""
-    world, place, parents = posed.world, posed.place, body.parents
-    place_dirs, right = np.empty((24, 3, N_BETAS)), np.empty((24, 3, 3))
-    _directions(state, posed, body, place_dirs, right)
+    """Derivatives (72, 72) of the joints' places by global orientation and body pose."""
+    theta, world, place, parents = state.theta, posed.world, posed.place, body.parents
+    right, turn = np.empty((24, 3, 3)), np.empty((3, 3))
+    right[0] = np.eye(3)
+    for j in range(1, 24):
+        _right_jacobian(theta[3 * j - 3], theta[3 * j - 2], theta[3 * j - 1], right[j])
     rows[:] = 0.0
-    turn = np.empty((3, 3))
-    for j in range(24):
+    for j in range(1, 24):
         i = parents[j]
         while i >= 0:
             lx, ly, lz = place[j, 0] - place[i, 0], place[j, 1] - place[i, 1], place[j, 2] - place[i, 2]
@@ -613,22 +607,23 @@ def _joint_rows(state, posed, body, rows):
                 turn[0, c] = ay * lz - az * ly
                 turn[1, c] = az * lx - ax * lz
                 turn[2, c] = ax * ly - ay * lx
-            rows[3 * j : 3 * j + 3, 3 * i : 3 * i + 3] = turn @ right[i]
+            for c in range(3):
+                for d in range(3):
+                    s = 0.0
+                    for e in range(3):
+                        s += turn[c, e] * right[i, e, d]
+                    rows[3 * j + c, 3 * i + d] = s
             i = parents[i]
-        for c in range(3):
-            for b in range(N_BETAS):
-                rows[3 * j + c, _BETAS + b] = place_dirs[j, c, b]
-            rows[3 * j + c, _TRANS + c] = 1.0
 
 
 @jit(error_model="numpy", parallel=True)
 def work_out_frames(
-    states, body, points, prior, target, weight, focal, anchor, row, energies, places, hessian, gradient, rows
+    states, body, points, prior, target, weight, focal, anchor, row, energies, figures, hessian, gradient, rows
 ):  # fmt: skip
-    """Energies (N,) of people as they are and the places (N, 24, 3) of their joints, written in place.
+    """Energies (N,) of people as they are, and the joints (N, 24, 3) of the mean shape in their pose, written in place.
 
     Where there is room for them, also the half Gauss-Newton Hessian (N, 85, 85), lower triangle, with the half gradient
-    (N, 85), and the derivatives (N, 72, 85) of the places. `anchor` (N, 2, 69) and `row` are as in `Person` and
+    (N, 85), and the derivatives (N, 72, 72) of those joints. `anchor` (N, 2, 69) and `row` are as in `Person` and
     `Weights`; all else as for `fit_people`.
     """
     for p in prange(len(energies)):
@@ -640,9 +635,11 @@ def work_out_frames(
         _pose(state, body, points, posed)
         person = Person(target[p], weight[p], focal[p], anchor[p], 1.0)
         energies[p], mode = _energy(state, posed, points, person, prior, lam)
-        places[p] = posed.place
         if len(hessian) > 0:
             _add_priors(state, mode, person, prior, lam, hessian[p], gradient[p])
             _normal_equations(state, posed, body, points, person, lam, hessian[p], gradient[p])
+        plain = State(state.root, state.theta, np.zeros(N_BETAS), np.zeros(3))
+        _chain(plain, body, posed)
+        figures[p] = posed.place
         if len(rows) > 0:
-            _joint_rows(state, posed, body, rows[p])
+            _joint_rows(plain, posed, body, rows[p])

@@ -30,13 +30,13 @@ class Linear:
     Attributes:
         hessian: (N, U, U) half Gauss-Newton Hessian.
         gradient: (N, U) half gradient.
-        places: (N, 24, 3) the joints.
-        rows: (N, 72, U) derivatives of the joints' places; None where nobody asked.
+        figures: (N, 24, 3), metres, the joints of the mean shape in the same pose and orientation, at the origin.
+        rows: (N, 72, 3 + Q) their derivatives by orientation and pose; None where nobody asked.
     """
 
     hessian: Tensor
     gradient: Tensor
-    places: Tensor
+    figures: Tensor
     rows: Tensor | None
 
 
@@ -52,7 +52,7 @@ class Frames(Protocol):
         """In the precision of the unknowns and on their device."""
 
     def measure(self, state: State) -> tuple[Tensor, Tensor]:
-        """Energies (N,), infinite where a keypoint is behind the camera, and the joints' places (N, 24, 3), metres."""
+        """Energies (N,), infinite where a keypoint is behind the camera, and figures (N, 24, 3) as in `Linear`."""
 
     def linearise(self, state: State, with_joints: bool) -> Linear:
         """Derivatives at a state whose energies are finite."""
@@ -86,13 +86,13 @@ class CompiledFrames:
         return numbers, self._body, self._points, self._prior, *self._arrays, self._row
 
     def _worked_out(self, state: State, systems: int, rows: int) -> list[Tensor]:
-        """Energies, places, and room for so many systems and derivatives, filled in."""
-        from bodyloop.fit.compiled import SIZE, work_out_frames
+        """Energies, figures, and room for so many systems and derivatives, filled in."""
+        from bodyloop.fit.compiled import N_POSE, SIZE, work_out_frames
 
         count = len(state.trans)
         room = [
             np.empty(shape)
-            for shape in ((count,), (count, 24, 3), (systems, SIZE, SIZE), (systems, SIZE), (rows, 72, SIZE))
+            for shape in ((count,), (count, 24, 3), (systems, SIZE, SIZE), (systems, SIZE), (rows, 72, N_POSE))
         ]
         with alone():
             work_out_frames(*self._of(state), *room)
@@ -100,15 +100,15 @@ class CompiledFrames:
 
     def measure(self, state: State) -> tuple[Tensor, Tensor]:
         """See `Frames`."""
-        energies, places, *_ = self._worked_out(state, 0, 0)
-        return energies, places
+        energies, figures, *_ = self._worked_out(state, 0, 0)
+        return energies, figures
 
     def linearise(self, state: State, with_joints: bool) -> Linear:
         """See `Frames`."""
         count = len(state.trans)
-        _, places, lower, gradient, rows = self._worked_out(state, count, count if with_joints else 0)
+        _, figures, lower, gradient, rows = self._worked_out(state, count, count if with_joints else 0)
         full = lower.tril() + lower.tril(-1).mT
-        return Linear(full, gradient, places, rows if with_joints else None)
+        return Linear(full, gradient, figures, rows if with_joints else None)
 
     def select(self, index: Tensor) -> "CompiledFrames":
         """See `Frames`."""
@@ -137,30 +137,39 @@ class TensorFrames:
 
     def measure(self, state: State) -> tuple[Tensor, Tensor]:
         """See `Frames`."""
-        system = self._system
-        energies, places = [], []
+        energies, figures = [], []
         for own, problem in self._parts(state):
-            frames, pieces = system.frames(own)
-            energies.append(system.energy(own, pieces, problem, problem.weight, own.trans[:, 2]))
-            places.append(frames.positions)
-        return torch.cat(energies), torch.cat(places)
+            pieces = self._system.frames(own)[1]
+            energies.append(self._system.energy(own, pieces, problem, problem.weight, own.trans[:, 2]))
+            figures.append(self._joints.frames(_plain(own))[0].positions)
+        return torch.cat(energies), torch.cat(figures)
 
     def linearise(self, state: State, with_joints: bool) -> Linear:
         """See `Frames`."""
-        system = self._system
-        found, rows = [], []
+        hessians, gradients, figures, rows = [], [], [], []
         for own, problem in self._parts(state):
-            frames, pieces = system.frames(own)
-            depth = own.trans[:, 2]
-            hessian, gradient = system.normal_equations(own, frames, pieces, problem, problem.weight, depth)
-            found.append((hessian, gradient, frames.positions))
-            rows += [self._joints.place_rows(own, *self._joints.frames(own))] if with_joints else []
-        joined = [torch.cat([part[i] for part in found]) for i in range(3)]
-        return Linear(joined[0], joined[1], joined[2], torch.cat(rows) if with_joints else None)
+            frames, pieces = self._system.frames(own)
+            hessian, gradient = self._system.normal_equations(
+                own, frames, pieces, problem, problem.weight, own.trans[:, 2]
+            )
+            hessians.append(hessian)
+            gradients.append(gradient)
+            plain = _plain(own)
+            frames, pieces = self._joints.frames(plain)
+            figures.append(frames.positions)
+            if with_joints:
+                rows.append(self._joints.turn_rows(plain, frames, pieces))
+        joined = (torch.cat(parts) for parts in (hessians, gradients, figures))
+        return Linear(*joined, torch.cat(rows) if with_joints else None)
 
     def select(self, index: Tensor) -> "TensorFrames":
         """See `Frames`."""
         return TensorFrames(self._body, self._problem[index], self.space, self._stage)
+
+
+def _plain(state: State) -> State:
+    """The mean shape in the same pose, at the origin."""
+    return State(state.root, state.pose, torch.zeros_like(state.betas), torch.zeros_like(state.trans))
 
 
 def frames_of(body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Stage) -> Frames:

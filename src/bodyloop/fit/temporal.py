@@ -3,11 +3,14 @@
     E = sum_t E_t + shape^2 |betas|^2
         + latent^2 sum_t |q_t - q_(t-1)|^2                     neighbouring poses (Zanfir et al. 2020, eq. 12)
         + joints^2 sum_t |x_(t-1) - 2 x_t + x_(t+1)|^2 / dt^4  accelerations of the joints x, in metres and seconds
+        + place^2  sum_t |y_(t-1) - 2 y_t + y_(t+1)|^2 / dt^4  and of the place y
 
 E_t is the energy of one frame (`bodyloop.fit.problem`) without its charge for the shape, which all frames share. Poses
-are unknowns q of a `PoseSpace`; in a flow's latent space the second row is the paper's term. The third is ours: places
-of joints in the camera's axes also hold global orientation and translation, and a person that moves on evenly is
-charged nothing. Frames without keypoints are held by the smoothness and the prior alone, which bridges gaps.
+are unknowns q of a `PoseSpace`; in a flow's latent space the second row is the paper's term. The others are ours: a
+person that moves on evenly is charged nothing. x are the joints of the mean shape in the person's pose and orientation,
+and y = d (X / Z, Y / Z, log Z) of the translation X, Y, Z, where d is the track's distance at the start. A camera cannot
+tell a small person from a larger one farther away; were joints taken as they are, smoothness could, and would make
+people small. Frames without keypoints are held by the smoothness and the prior alone, which bridges gaps.
 
 Levenberg-Marquardt as in `bodyloop.fit.batched`; the Hessian is a band with a border (`bodyloop.fit.banded`), so that
 the cost grows linearly with the frames. Several tracks of equal length are fitted at once.
@@ -28,6 +31,7 @@ from bodyloop.fit.schedule import (
     DAMPING_MAX,
     DAMPING_MIN,
     DAMPING_START,
+    MIN_DEPTH,
     REJECT_FACTOR,
     TOLERANCE,
     Stage,
@@ -47,15 +51,17 @@ class Smoothness:
         latent: of differences between the unknown poses of neighbouring frames, at 30 frames a second.
         joints: of accelerations of the joints, crop pixels per m/s^2. With keypoints off by s crop pixels, s / a is the
             weight for accelerations of the standard deviation a.
+        place: of accelerations of the translation, likewise.
     """
 
     latent: float = 0.0
     joints: float = 0.0
+    place: float = 0.0
 
     @property
     def reach(self) -> int:
         """How many frames ahead a frame touches."""
-        return 2 if self.joints > 0 else 1 if self.latent > 0 else 0
+        return 2 if self.joints > 0 or self.place > 0 else 1 if self.latent > 0 else 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,8 @@ def solve_tracks(
     )
     state = State.of(flat, all_frames.space)
     state.betas = start.betas.to(like).mean(1)
-    chains = _Chains(all_frames, times.to(like), weights.shape, smoothness, fixed_shape)
+    distance = start.translation[..., 2].to(like).median(1).values.clamp_min(MIN_DEPTH)
+    chains = _Chains(all_frames, times.to(like), distance, weights.shape, smoothness, fixed_shape)
     energy, information, iterations = _minimise(chains, state, steps)
     frame_energy = all_frames.measure(chains.spread(state))[0].reshape(count, frames)
     found = chains.spread(state).bodies(all_frames.space)
@@ -150,15 +157,21 @@ class _Chains:
     """
 
     def __init__(
-        self, frames: Frames, times: Tensor, shape: float, smoothness: Smoothness, fixed_shape: bool
+        self,
+        frames: Frames,
+        times: Tensor,
+        distance: Tensor,
+        shape: float,
+        smoothness: Smoothness,
+        fixed_shape: bool,
     ) -> None:
-        self.frames, self.times, self.shape = frames, times, shape
+        self.frames, self.times, self.distance, self.shape = frames, times, distance, shape
         self.smoothness, self.fixed_shape = smoothness, fixed_shape
         size, count = frames.space.size, times.shape[1]
         own = torch.arange(size + 16, device=times.device)
         self.pose, self.betas = slice(3, 3 + size), slice(3 + size, 13 + size)
+        self.turns, self.trans = slice(0, 3 + size), slice(3 + size, 6 + size)  # without betas
         self.own = torch.cat([own[: 3 + size], own[13 + size :]])
-        self.first, self.second = smoothness.latent**2, smoothness.joints**2
         self.by_order = {order: differences(times, order) for order in (1, 2)}
         self.bands = {order: band_of(d, count) for order, d in self.by_order.items()}
 
@@ -172,49 +185,69 @@ class _Chains:
 
     def energy(self, state: State) -> Tensor:
         """E (B,)."""
-        energies, places = self.frames.measure(self.spread(state))
+        energies, figures = self.frames.measure(self.spread(state))
         total = self._by_track(energies).sum(1) + self.shape**2 * state.betas.square().sum(-1)
-        for weight, values, order in ((self.first, state.pose, 1), (self.second, places, 2)):
+        w = self.smoothness
+        for weight, values, order in (
+            (w.latent, state.pose, 1),
+            (w.joints, figures, 2),
+            (w.place, self._views(state)[0], 2),
+        ):
             if weight > 0:
                 off = differenced(self.by_order[order], self._by_track(values))
-                total = total + weight * off.square().flatten(1).sum(1)
+                total = total + weight**2 * off.square().flatten(1).sum(1)
         return total
+
+    def _views(self, state: State) -> tuple[Tensor, Tensor]:
+        """y (N, 3) of the translations, and dy / d translation (N, 3, 3)."""
+        x, y, z = state.trans.unbind(-1)
+        z = z.clamp_min(MIN_DEPTH)
+        far = self.distance[:, None].expand(-1, self.times.shape[1]).flatten()
+        zero, one = torch.zeros_like(z), torch.ones_like(z)
+        value = torch.stack([x / z, y / z, z.log()], -1)
+        slope = torch.stack([one, zero, -x / z, zero, one, -y / z, zero, zero, one], -1).unflatten(-1, (3, 3))
+        return far[:, None] * value, (far / z)[:, None, None] * slope
 
     def system(self, state: State) -> BandedSystem:
         """Half Gauss-Newton Hessian and half gradient."""
-        linear = self.frames.linearise(self.spread(state), self.second > 0)
+        w = self.smoothness
+        linear = self.frames.linearise(self.spread(state), w.joints > 0)
         hessian, gradient = self._by_track(linear.hessian), self._by_track(linear.gradient)
         count, frames = self.times.shape
         size, own = len(self.own), self.own
-        band = hessian.new_zeros(count, frames, self.smoothness.reach + 1, size, size)
+        band = hessian.new_zeros(count, frames, w.reach + 1, size, size)
         band[:, :, 0] = hessian[..., own[:, None], own]
         border = hessian[..., self.betas, :][..., own]
         corner = hessian[..., self.betas, self.betas].sum(1)
         forces, shared = gradient[..., own].clone(), gradient[..., self.betas].sum(1)
-        if self.first > 0:
+        if w.latent > 0:
             poses = self._by_track(state.pose)
-            forces[..., self.pose] += self.first * banded_product(self.bands[1], poses)
+            forces[..., self.pose] += w.latent**2 * banded_product(self.bands[1], poses)
             for k in range(2):
                 diagonal = band[:, :, k].diagonal(dim1=-2, dim2=-1)
-                diagonal[..., self.pose] += self.first * self.bands[1][:, :, k, None]
+                diagonal[..., self.pose] += w.latent**2 * self.bands[1][:, :, k, None]
         if linear.rows is not None:
-            rows = self._by_track(linear.rows)
-            by_own, by_shape = rows[..., own], rows[..., self.betas]
-            pull = self.second * banded_product(self.bands[2], self._by_track(linear.places.flatten(1)))
-            forces += (by_own.mT @ pull[..., None])[..., 0]
-            shared += (by_shape.mT @ pull[..., None]).sum(1)[..., 0]
-            for k in range(min(3, frames)):
-                weight = self.second * self.bands[2][:, : frames - k, k, None, None]
-                band[:, : frames - k, k] += (weight * by_own[:, k:].mT) @ by_own[:, : frames - k]
-            tied = self.second * banded_product(self.bands[2], by_shape)
-            border = border + tied.mT @ by_own
-            corner = corner + (by_shape.mT @ tied).sum(1)
+            self._tie(band, forces, self.turns, w.joints, linear.figures.flatten(1), linear.rows)
+        if w.place > 0:
+            self._tie(band, forces, self.trans, w.place, *self._views(state))
         eye = torch.eye(N_BETAS, dtype=corner.dtype, device=corner.device)
         if self.fixed_shape:
             return BandedSystem(band, border * 0, eye.expand(count, -1, -1), forces, shared * 0)
         return BandedSystem(
             band, border, corner + self.shape**2 * eye, forces, shared + self.shape**2 * state.betas
         )
+
+    def _tie(
+        self, band: Tensor, forces: Tensor, where: slice, weight: float, values: Tensor, rows: Tensor
+    ) -> None:
+        """Add the accelerations of values (N, M) with the derivatives (N, M, K) by the unknowns `where`, in place."""
+        values, rows = self._by_track(values), self._by_track(rows)
+        ties = weight**2 * self.bands[2]
+        forces[..., where] += (rows.mT @ banded_product(ties, values)[..., None])[..., 0]
+        frames = self.times.shape[1]
+        for k in range(min(3, frames)):
+            tied = ties[:, : frames - k, k, None, None] * rows[:, : frames - k]
+            band[:, : frames - k, k, where, where] += rows[:, k:].mT @ tied
 
     def moved(self, state: State, step: BandedStep) -> State:
         """After a step."""
@@ -232,6 +265,7 @@ class _Chains:
         return _Chains(
             self.frames.select(self._frames_of(tracks)),
             self.times[tracks],
+            self.distance[tracks],
             self.shape,
             self.smoothness,
             self.fixed_shape,
