@@ -72,8 +72,8 @@ class TrackSolution:
         bodies: (B, T) people in the camera frame; a track's frames have one shape.
         energy: (B,) final energy; infinite where the start had a keypoint behind the camera.
         frame_energy: (B, T) what the frames charge, without shape and smoothness.
-        information: (B, 10, 10) inverse covariance of the shape under the energy, where all else is free; zero where
-            the shape was held fast.
+        information: (B, 10, 10) how firmly the energy holds the shape where all else is free: half its Hessian, with
+            the damping of the last step; zero where the shape was held fast.
         iterations: (B,).
     """
 
@@ -304,7 +304,8 @@ def _minimise(chains: _Chains, state: State, steps: int) -> tuple[Tensor, Tensor
             part, now = chains.select(alive), chains.pick(state, alive)
             system = part.system(now)
         iterations[alive] += 1
-        step = solve_banded(system.damped(damping[alive]))
+        # Single precision halves the time; energy and gradient, which say where the minimum is, keep their own
+        step = solve_banded(system.damped(damping[alive]).to(torch.float32))
         information[alive] = step.information.to(energy)
         trial = part.moved(now, step)
         found = torch.where(step.good, part.energy(trial), torch.nan)
