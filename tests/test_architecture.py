@@ -13,11 +13,11 @@ ROOMS = (
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
-    "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
+    "export_jobs", "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning",
+    "lightning", "pxr",
 )  # fmt: skip
 """What only commands that need it may load."""
 

@@ -44,6 +44,13 @@ def test_smpl_body(tmp_path: Path, smpl_arrays):
     assert (tmp_path / "here" / "bodies.glb").exists()
 
 
+def test_walk_to_blender(tmp_path: Path):
+    out = run(ROOT / "examples" / "03_walk_to_blender.py", "here", cwd=tmp_path)
+    assert "132 frames, 30 a second" in out
+    names = {p.name for p in (tmp_path / "here").iterdir()}
+    assert names == {"tracks.npz", "walk.glb", "walk.bvh", "walk_amass.npz"}
+
+
 def readme_example() -> str:
     [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     return code

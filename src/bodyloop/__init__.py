@@ -30,12 +30,22 @@ if TYPE_CHECKING:
     from bodyloop.fit import FitConfig as FitConfig
     from bodyloop.fit import Fits as Fits
     from bodyloop.geometry import Camera as Camera
+    from bodyloop.track import Track as Track
+    from bodyloop.track import load_tracks as load_tracks
+    from bodyloop.track import save_tracks as save_tracks
     from bodyloop.view import save_glb as save_glb
     from bodyloop.view import save_npz as save_npz
     from bodyloop.view import save_obj as save_obj
     from bodyloop.view import save_ply as save_ply
+    from bodyloop.view.actors import upright as upright
+    from bodyloop.view.amass import save_amass as save_amass
+    from bodyloop.view.bvh import save_bvh as save_bvh
+    from bodyloop.view.glb import save_animated_glb as save_animated_glb
+    from bodyloop.view.obj_sequence import save_obj_sequence as save_obj_sequence
     from bodyloop.view.overlay import overlay as overlay
     from bodyloop.view.overlay import side_view as side_view
+    from bodyloop.view.person_npz import save_person as save_person
+    from bodyloop.view.usd import save_usd as save_usd
 
 __version__ = "0.1.0"
 
@@ -47,19 +57,29 @@ _HOME = {
     "FitConfig": "fit",
     "Fits": "fit",
     "InputError": "errors",
+    "Track": "track",
     "choose_camera": "evidence.focal",
     "detect_people": "detect",
     "fit_people": "annotate",
     "get_skeleton": "body",
     "load_body": "body",
+    "load_tracks": "track",
     "overlay": "view",
     "read_keypoints": "evidence.keypoint_files",
     "read_photo": "evidence.photos",
+    "save_amass": "view.amass",
+    "save_animated_glb": "view.glb",
+    "save_bvh": "view.bvh",
     "save_glb": "view",
     "save_npz": "view",
     "save_obj": "view",
+    "save_obj_sequence": "view.obj_sequence",
+    "save_person": "view.person_npz",
     "save_ply": "view",
+    "save_tracks": "track",
+    "save_usd": "view.usd",
     "side_view": "view",
+    "upright": "view.actors",
 }
 
 __all__ = [*_HOME]

@@ -372,19 +372,53 @@ class Train:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a trained network for whoever runs it without bodyloop."""
+    """Write bodies for Blender, game engines and notebooks, or a trained network for whoever runs it without bodyloop.
 
-    weights: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
-    """Of bodyloop train (safetensors)."""
-    onnx: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    Bodies are those of fit or infer, or tracks of people over time; docs/export.md says how to open each format.
+
+    Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
+    """
+
+    source: Annotated[
+        Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS|WEIGHTS", help_behavior_hint="")
+    ]
+    """Results: a folder, body.npz or tracks. With --onnx: weights of bodyloop train (safetensors)."""
+    out: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE|FOLDER", help_behavior_hint="")
+    ] = None
+    """File, if only one comes of it and its name says the format; else folder."""
+    format: Annotated[
+        Literal["glb", "bvh", "amass", "obj", "npz", "usd"] | None,
+        tyro.conf.arg(metavar="glb|bvh|amass|obj|npz|usd", help_behavior_hint=""),
+    ] = None
+    """glb, if not told by the file's name: skinned and animated, everybody in one file; usd (extra usd) likewise. bvh,
+    amass, npz: a file a person. obj: a mesh a frame."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl of the bodies instead of the built-in body."""
+    ground: bool = False
+    """Put the lowest point of all frames at height 0."""
+    fps: Annotated[float | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Frames a second of bvh, amass and obj; each person's own mean rate if not given."""
+    onnx: Annotated[Path | None, _File] = None
     """ONNX file to write."""
 
     def run(self) -> int:
         """Do it."""
-        from bodyloop.terminal import run_export
-        from bodyloop.train_jobs import ExportJob
+        from bodyloop.terminal import run_bodies_export, run_export
 
-        return run_export(ExportJob(**vars(self)))
+        if self.onnx is not None:
+            from bodyloop.train_jobs import ExportJob
+
+            return run_export(ExportJob(self.source, self.onnx))
+        if self.out is None:
+            raise InputError(
+                "expected -o FILE or FOLDER for bodies, or --onnx FILE for a network; got neither"
+            )
+        from bodyloop.export_jobs import BodiesExportJob
+
+        return run_bodies_export(
+            BodiesExportJob(self.source, self.out, self.format, self.body, self.ground, self.fps)
+        )
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bodyloop.evaluate.scores import Scores
     from bodyloop.evaluate.tables import Table as PaperTable
     from bodyloop.evaluate_jobs import EvaluateJob
+    from bodyloop.export_jobs import BodiesExportJob
     from bodyloop.fit import Fits
     from bodyloop.inference import InferJob
     from bodyloop.prior_jobs import SampleJob, TrainJob
@@ -286,6 +287,41 @@ def run_export(job: "ExportJob") -> int:
 
     _print_files([export_network(job)])
     return 0
+
+
+def run_bodies_export(job: "BodiesExportJob") -> int:
+    """Write bodies in another format with a progress bar, then print where the files are.
+
+    Returns 1 if some results failed.
+    """
+    from bodyloop.export_jobs import export_bodies
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        done = export_bodies(
+            job,
+            lambda made, total, text: bar.update(
+                task, completed=made, total=total, description=printable(text)
+            ),
+        )
+    for note in done.notes:
+        console.print(printable(f"note: {note}"))
+    for name, reason in done.failures:
+        console.print(printable(f"{name}: {reason}"))
+    _print_files(done.files[:MOST_FILES])
+    if len(done.files) > MOST_FILES:
+        print(f"  and {len(done.files) - MOST_FILES:,} more")
+    who = "1 person" if done.people == 1 else f"{done.people:,} people"
+    print(f"{who}, frames in all: {done.frames:,}, failures: {len(done.failures)}")
+    return 1 if done.failures else 0
 
 
 def run_evaluation(job: "EvaluateJob") -> int:

@@ -1,7 +1,7 @@
 """`Track`: one person over time, and files of them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -86,9 +86,11 @@ class Track:
         Args:
             times: (S,) float64 seconds, rising.
         """
-        place = np.interp(times.cpu().numpy(), self.times.cpu().numpy(), np.arange(len(self)))
-        nearest = place.round()
-        place = torch.from_numpy(np.where(abs(place - nearest) < 1e-6, nearest, place)).to(self.times.device)
+        between = np.interp(times.cpu().numpy(), self.times.cpu().numpy(), np.arange(len(self)))
+        nearest = between.round()
+        place = torch.from_numpy(np.where(abs(between - nearest) < 1e-6, nearest, between)).to(
+            self.times.device
+        )
         low, high = place.floor().long(), place.ceil().long()
         share = (place - low).to(self.bodies.translation)
         first, second = self.bodies[low], self.bodies[high]
@@ -101,8 +103,10 @@ class Track:
         camera = self.camera
         if camera is not None and max(camera.focal.dim(), camera.center.dim()) > 1:
             full = camera.expand(len(self))
-            between = [torch.lerp(x[low], x[high], share[:, None].to(x)) for x in (full.focal, full.center)]
-            camera = Camera(between[0], between[1], camera.size)
+            focal, center = (
+                torch.lerp(x[low], x[high], share[:, None].to(x)) for x in (full.focal, full.center)
+            )
+            camera = Camera(focal, center, camera.size)
         inside = (times >= self.times[0] - 1e-6) & (times <= self.times[-1] + 1e-6)
         observed = self.observed[low] & self.observed[high] & inside
         return replace(self, bodies=bodies, times=times, observed=observed, camera=camera)
@@ -123,7 +127,9 @@ class Track:
         return self.at(self.times[0] + torch.arange(count, dtype=torch.float64) / rate)
 
 
-def save_tracks(path: str | Path, tracks: Sequence[Track]) -> None:
+def save_tracks(
+    path: str | Path, tracks: Sequence[Track], extra: Mapping[str, np.ndarray] | None = None
+) -> None:
     """Write people over time into one ``.npz`` of plain arrays, complete or not at all.
 
     Frames of all K people follow one another, N in all. Keys: format "bodyloop-tracks", version; name, frame, body and
@@ -131,9 +137,14 @@ def save_tracks(path: str | Path, tracks: Sequence[Track]) -> None:
     axis-angle, betas (N, 10), trans (N, 3) metres, times (N,) seconds, observed (N,), focal and center (N, 2) pixels,
     NaN without a camera.
 
+    Args:
+        path: file to write.
+        tracks: any number of people.
+        extra: further arrays of plain numbers or text by name, which `load_tracks` passes over.
+
     Raises:
         InputError: if the file cannot be written.
-        ValueError: if two tracks have one name.
+        ValueError: if two tracks have one name, or a further array has the name of another key or holds objects.
     """
     names = [track.name for track in tracks]
     if len(set(names)) != len(names):
@@ -163,6 +174,10 @@ def save_tracks(path: str | Path, tracks: Sequence[Track]) -> None:
         "frames": np.array([len(t) for t in tracks], np.int64),
         "size": np.array([c.size for c in cameras], np.int64).reshape(-1, 2),
     }
+    for key, values in (extra or {}).items():
+        if key in arrays or values.dtype.kind == "O":
+            raise ValueError(f"array {key!r} ({values.dtype}) needs another name, or plain numbers or text")
+        arrays[key] = values
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomic(path, buffer.getvalue())

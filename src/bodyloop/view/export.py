@@ -130,14 +130,33 @@ def save_obj(path: str | Path, body: BodyModel, bodies: Bodies, names: Sequence[
         InputError: if the file cannot be written.
     """
     text = ["# bodyloop; metres, y up\n"]
-    first = 1
+    first = 0
     for person in _people(body, bodies, names):
-        text.append(f"o {' '.join(person.name.split())}\n")  # a name is a line at most
-        text.append(_lines("v %.6f %.6f %.6f\n", person.vertices))
-        text.append(_lines("vn %.4f %.4f %.4f\n", person.normals))
-        text.append(_lines("f %d//%d %d//%d %d//%d\n", np.repeat(person.faces + first, 2, axis=1)))
+        text.append(obj_object(person.name, person.vertices, person.normals, person.faces, first))
         first += len(person.vertices)
     write_atomic(path, "".join(text).encode(errors="replace"))
+
+
+def obj_object(
+    name: str, vertices: np.ndarray, normals: np.ndarray, faces: np.ndarray, first: int = 0
+) -> str:
+    """Wavefront's lines of one object.
+
+    Args:
+        name: of the object.
+        vertices: (V, 3).
+        normals: (V, 3).
+        faces: (F, 3) from 0 on.
+        first: vertices of the objects before it in the file.
+    """
+    return "".join(
+        [
+            f"o {' '.join(name.split())}\n",  # a name is a line at most
+            _lines("v %.6f %.6f %.6f\n", vertices),
+            _lines("vn %.4f %.4f %.4f\n", normals),
+            _lines("f %d//%d %d//%d %d//%d\n", np.repeat(faces + first + 1, 2, axis=1)),
+        ]
+    )
 
 
 def save_ply(path: str | Path, body: BodyModel, bodies: Bodies) -> None:
@@ -168,44 +187,16 @@ def save_glb(path: str | Path, body: BodyModel, bodies: Bodies, names: Sequence[
     Arguments and errors as for `save_obj`.
     """
     # pygltflib loads much faster than trimesh, which a single photo would notice
-    import pygltflib as gltf
+    from pygltflib import Node
 
-    document = gltf.GLTF2(
-        asset=gltf.Asset(generator=f"bodyloop {__version__}"), scene=0, scenes=[gltf.Scene(nodes=[])]
-    )
-    blob = bytearray()
+    from bodyloop.view.gltf import Document
 
-    def accessor(array: np.ndarray, kind: str, component: int, target: int, bounds: bool = False) -> int:
-        document.bufferViews.append(
-            gltf.BufferView(buffer=0, byteOffset=len(blob), byteLength=array.nbytes, target=target)
-        )
-        blob.extend(array.tobytes())
-        limits = {"min": array.min(0).tolist(), "max": array.max(0).tolist()} if bounds else {}
-        view, count = len(document.bufferViews) - 1, array.size if kind == gltf.SCALAR else len(array)
-        document.accessors.append(
-            gltf.Accessor(bufferView=view, componentType=component, count=count, type=kind, **limits)
-        )
-        return len(document.accessors) - 1
-
-    for i, person in enumerate(_people(body, bodies, names)):
-        vertices, normals = (x.astype(np.float32) for x in (person.vertices, person.normals))
-        places = accessor(vertices, gltf.VEC3, gltf.FLOAT, gltf.ARRAY_BUFFER, bounds=True)
-        directions = accessor(normals, gltf.VEC3, gltf.FLOAT, gltf.ARRAY_BUFFER)
-        corners = accessor(
-            person.faces.astype(np.uint32).ravel(), gltf.SCALAR, gltf.UNSIGNED_INT, gltf.ELEMENT_ARRAY_BUFFER
-        )
-        skin = gltf.PbrMetallicRoughness(
-            baseColorFactor=[*person.color.tolist(), 1.0], metallicFactor=0.0, roughnessFactor=0.8
-        )
-        document.materials.append(gltf.Material(name=person.name, pbrMetallicRoughness=skin))
-        attributes = gltf.Attributes(POSITION=places, NORMAL=directions)
-        primitive = gltf.Primitive(attributes=attributes, indices=corners, material=i)
-        document.meshes.append(gltf.Mesh(name=person.name, primitives=[primitive]))
-        document.nodes.append(gltf.Node(name=person.name, mesh=i))
-        document.scenes[0].nodes.append(i)
-    document.buffers.append(gltf.Buffer(byteLength=len(blob)))
-    document.set_binary_blob(bytes(blob))
-    write_atomic(path, b"".join(document.save_to_bytes()))
+    document = Document()
+    for person in _people(body, bodies, names):
+        corners = document.corners(person.faces)
+        mesh = document.mesh(person.name, person.vertices, person.normals, corners, person.color)
+        document.node(Node(name=person.name, mesh=mesh), root=True)
+    document.save(path)
 
 
 def save_picture(path: str | Path, pixels: np.ndarray) -> None:
