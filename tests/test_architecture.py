@@ -12,12 +12,12 @@ ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
-    "surface_maps", "photos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
+    "surface_maps", "photos", "videos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
     "export_jobs", "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning", "pxr",
+    "lightning", "pxr", "av",
 )  # fmt: skip
 """What only commands that need it may load."""
 

@@ -133,7 +133,9 @@ def fit_videos(job: VideoJob, progress: Progress | None = None) -> list[VideoRes
     """
     others = [name for name in job.inputs if not is_video(name)]
     if others or not job.inputs:
-        raise InputError(f"expected videos, got {', '.join(others) or 'none'}; photos are fitted in runs of their own")
+        raise InputError(
+            f"expected videos, got {', '.join(others) or 'none'}; photos are fitted in runs of their own"
+        )
     if job.focal is not None and not (math.isfinite(job.focal) and job.focal > 0):
         raise InputError(f"--focal: expected a positive number of pixels, got {job.focal:g}; leave it out")
     body = load_body(job.body)
@@ -190,7 +192,9 @@ def _fit_video(job: VideoJob, result: VideoResult, body: BodyModel, tell: Progre
         except ValueError as error:  # too few keypoints at once
             result.notes.append(f"person {i} is left out: {error}")
     if not fitted:
-        raise InputError("nobody of whom enough is seen to be fitted; is the person large enough in the picture?")
+        raise InputError(
+            "nobody of whom enough is seen to be fitted; is the person large enough in the picture?"
+        )
     tracks = [track for track, _, _ in fitted]
     ground = None if job.moving_camera else find_ground(tracks, body)
     result.seconds["fits"] = time.time() - began
@@ -283,8 +287,12 @@ def _store(path: Path, mark: str, shard: Sequence[Watched], ended: str | None) -
         cut=np.array([one.cut for one in shard], np.bool_),
         count=np.array(counts, np.int64),
         colours=shard[-1].colours if shard else np.zeros(0),
-        keypoints=np.concatenate([np.zeros((0, size, 2), np.float32), *(e.keypoints.numpy() for e in evidence)]),
-        confidence=np.concatenate([np.zeros((0, size), np.float32), *(e.confidence.numpy() for e in evidence)]),
+        keypoints=np.concatenate(
+            [np.zeros((0, size, 2), np.float32), *(e.keypoints.numpy() for e in evidence)]
+        ),
+        confidence=np.concatenate(
+            [np.zeros((0, size), np.float32), *(e.confidence.numpy() for e in evidence)]
+        ),
         boxes=np.concatenate([np.zeros((0, 4), np.float32), *(e.boxes.numpy() for e in evidence)]),
     )
     write_atomic(path, buffer.getvalue())

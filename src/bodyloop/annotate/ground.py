@@ -80,7 +80,9 @@ def find_ground(tracks: Sequence[Track], body: BodyModel) -> Ground:
         normal = scaled.T @ rows + torch.diag(torch.tensor([1 / TILT**2, 1 / TILT**2, 0.0])).double()
         found = -torch.linalg.solve(normal, scaled.T @ along)
         off = rows @ found + along
-        weight = 1 / (1 + (off / (3 * ROUGH)).square()).square()  # Geman-McClure: a foot on a stair does not tilt it
+        weight = (
+            1 / (1 + (off / (3 * ROUGH)).square()).square()
+        )  # Geman-McClure: a foot on a stair does not tilt it
     tilted = up + found[:2] @ axes
     length = tilted.norm()
     return Ground((tilted / length).float(), float(found[2] / length), len(stood))
@@ -118,7 +120,8 @@ def _standing(places: Tensor, times: Tensor, up: Tensor) -> Tensor:
         own = stands[:, foot]
         number = (own & ~torch.cat([own.new_zeros(1), own[:-1]])).cumsum(0)
         found += [
-            places[own & (number == n), foot].mean(0) for n in range(1, int(number.max().item()) + 1 if len(own) else 1)
+            places[own & (number == n), foot].mean(0)
+            for n in range(1, int(number.max().item()) + 1 if len(own) else 1)
         ]
     return torch.stack(found) if found else places.new_zeros(0, 3)
 

@@ -297,7 +297,9 @@ def _noise_of(body: BodyModel, bodies: Bodies, problem: FitProblem) -> Tensor:
 
 def _flat(bodies: Bodies) -> Bodies:
     """People (B, T) as (B T,)."""
-    return Bodies(bodies.rotations.flatten(0, 1), bodies.betas.flatten(0, 1), bodies.translation.flatten(0, 1))
+    return Bodies(
+        bodies.rotations.flatten(0, 1), bodies.betas.flatten(0, 1), bodies.translation.flatten(0, 1)
+    )
 
 
 def _errors(body: BodyModel, bodies: Bodies, evidence: Evidence, camera: Camera) -> Tensor:

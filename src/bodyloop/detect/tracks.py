@@ -95,7 +95,9 @@ def join_tracks(watched: Sequence[Watched], fewest: int = FEWEST_FRAMES) -> list
     return [p.sightings for p in everybody if len(p.sightings.frames) >= fewest]
 
 
-def likeness(person: Tensor, box: Tensor, known: Tensor, points: Tensor, boxes: Tensor, seen: Tensor) -> Tensor:
+def likeness(
+    person: Tensor, box: Tensor, known: Tensor, points: Tensor, boxes: Tensor, seen: Tensor
+) -> Tensor:
     """How much one person is like N others, (N,) from 0 to 1: half by the overlap of boxes, half by keypoints.
 
     Args:

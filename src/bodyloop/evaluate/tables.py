@@ -20,6 +20,7 @@ class Figures:
         part_iou: mean intersection over union of DensePose's 14 parts, 0 to 1.
         pve_t_mm: mean vertex error of the shape alone, in the T-pose (Rong et al. 2019, section 4).
         keypoint_px: mean distance of 2D keypoints in a crop of 224 pixels.
+        acceleration: mean error of the joints' accelerations against the root, m/s^2.
     """
 
     mpjpe_mm: float | None = None
@@ -32,6 +33,7 @@ class Figures:
     part_iou: float | None = None
     pve_t_mm: float | None = None
     keypoint_px: float | None = None
+    acceleration: float | None = None
 
 
 TITLES: dict[str, str] = {
@@ -45,6 +47,7 @@ TITLES: dict[str, str] = {
     "part_iou": "part IoU",
     "pve_t_mm": "PVE-T mm",
     "keypoint_px": "2D px",
+    "acceleration": "acceleration m/s²",
 }
 """Column titles of `Figures`, in order."""
 

@@ -35,7 +35,9 @@ def import_av() -> "ModuleType":
     try:
         import av
     except ImportError as error:
-        raise InputError(f"videos need PyAV, which does not load ({error}): pip install 'bodyloop[video]'") from None
+        raise InputError(
+            f"videos need PyAV, which does not load ({error}): pip install 'bodyloop[video]'"
+        ) from None
     return av
 
 
@@ -78,12 +80,16 @@ class Video:
             stream = container.streams.video[0]
             rate = float(stream.average_rate or 0.0)
             self.fps = rate if math.isfinite(rate) and rate > 0 else USUAL_FPS
-            lasting = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+            lasting = (
+                float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+            )
             self.expected = int(stream.frames) or round(lasting * self.fps)
             try:
                 first = next(iter(container.decode(stream)), None)
             except self._av.error.FFmpegError as error:
-                raise InputError(f"{path}: no frame can be decoded ({error}); copy or download it again") from None
+                raise InputError(
+                    f"{path}: no frame can be decoded ({error}); copy or download it again"
+                ) from None
             if first is None:
                 raise InputError(f"{path}: expected a video with frames, got none; copy or record it again")
             self.turned = round(getattr(first, "rotation", 0) / 90) * 90 % 360

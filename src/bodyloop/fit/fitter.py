@@ -371,7 +371,9 @@ class Fitter:
         like = problem.target
         n, guessed = len(problem), sum(not s.oriented for s in starts)
         people = torch.arange(n, device=like.device)
-        solutions = [self._solved(problem, group, weights) for group in (starts[:guessed], starts[guessed:]) if group]
+        solutions = [
+            self._solved(problem, group, weights) for group in (starts[:guessed], starts[guessed:]) if group
+        ]
         energy = torch.cat([s.energy for s in solutions]).reshape(len(starts), n)
         best = energy.nan_to_num(torch.inf, posinf=torch.inf).argmin(0)
         bodies = Bodies.cat([s.bodies for s in solutions])[best * n + people]

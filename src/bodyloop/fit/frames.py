@@ -92,7 +92,13 @@ class CompiledFrames:
         count = len(state.trans)
         room = [
             np.empty(shape)
-            for shape in ((count,), (count, 24, 3), (systems, SIZE, SIZE), (systems, SIZE), (rows, 72, N_POSE))
+            for shape in (
+                (count,),
+                (count, 24, 3),
+                (systems, SIZE, SIZE),
+                (systems, SIZE),
+                (rows, 72, N_POSE),
+            )
         ]
         with alone():
             work_out_frames(*self._of(state), *room)
@@ -132,7 +138,9 @@ class TensorFrames:
 
     def _parts(self, state: State) -> list[tuple[State, FitProblem]]:
         count = len(state.trans)
-        parts = [torch.arange(i, min(i + CHUNK, count), device=state.trans.device) for i in range(0, count, CHUNK)]
+        parts = [
+            torch.arange(i, min(i + CHUNK, count), device=state.trans.device) for i in range(0, count, CHUNK)
+        ]
         return [(state.select(part), self._problem[part]) for part in parts]
 
     def measure(self, state: State) -> tuple[Tensor, Tensor]:
@@ -176,7 +184,11 @@ def frames_of(body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Sta
     """The compiled loops where they know the prior and the body lives on the CPU, tensors elsewhere."""
     prior = space.prior
     plain = isinstance(prior, GaussianMixture) and prior.form == "nearest"
-    if plain and isinstance(prior, GaussianMixture) and isinstance(space, AmbientSpace) and body.device.type != "cuda":
+    if (
+        plain
+        and isinstance(prior, GaussianMixture)
+        and isinstance(space, AmbientSpace)
+        and body.device.type != "cuda"
+    ):
         return CompiledFrames(body, problem, prior, space, stage)
     return TensorFrames(body, problem, space, stage)
-

@@ -127,9 +127,7 @@ def points_of(problem: FitProblem) -> "Points":
     first = np.searchsorted(points.rows.cpu().numpy(), np.arange(len(points) + 1))
     pose = np.zeros((len(points.rows), 3, 0)) if points.pose_dirs is None else array(points.pose_dirs)
     joints = points.joints.cpu().numpy()
-    return Points(
-        first, joints, array(points.shares), array(points.offsets), array(points.offset_dirs), pose
-    )
+    return Points(first, joints, array(points.shares), array(points.offsets), array(points.offset_dirs), pose)
 
 
 def stage_row(stage: Stage, anchored: bool) -> list[float]:
