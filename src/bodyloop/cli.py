@@ -269,10 +269,10 @@ class Reproduce:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="TABLE"),
     ]
-    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). zanfir-table3: frames fitted together. dense-fits: fits of synthetic people to dense
-    keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019, figures 5 and 6). All others
-    train networks on synthetic people, for hours, and go on where they stopped; rong-table6 has images alone,
-    rong-table6-all all inputs."""
+    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). zanfir-table3: frames fitted together. dense-fits:
+    fits of synthetic people to dense keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019,
+    figures 5 and 6). All others train networks on synthetic people, for hours, and go on where they stopped;
+    rong-table6 has images alone, rong-table6-all all inputs."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the results. Tables with the same folder share their networks."""
     mocap: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None

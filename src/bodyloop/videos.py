@@ -1,7 +1,7 @@
 """A video in, people over time out: what ``bodyloop fit`` does for each video.
 
-Detections are kept on disk in shards, so that a run that was stopped, or whose disk was full, goes on where it was. What
-is written is complete or not there.
+Detections are kept on disk in shards, so that a run that was stopped, or whose disk was full, goes on where it was.
+What is written is complete or not there.
 """
 
 import json
@@ -47,7 +47,8 @@ class VideoJob:
 
     Attributes:
         inputs: video files.
-        out: folder for the results: one folder a video with tracks.npz, world.npz, people.glb, overlay.mp4, summary.json.
+        out: folder for the results: one folder a video with tracks.npz, world.npz, people.glb, overlay.mp4 and
+            summary.json.
         focal: focal length in pixels; the image diagonal if not given.
         body: SMPL .npz or .pkl instead of the built-in body.
         detector: which keypoint detector to use.

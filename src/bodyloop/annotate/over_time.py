@@ -1,4 +1,4 @@
-"""From the evidence of people over time to their bodies: starts, the best path through them, and one fit of all frames."""
+"""From the evidence of people over time to their bodies: starts, the best path through them, one fit of all frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bodyloop.body import Bodies, BodyModel, builtin_body
 from bodyloop.evidence import Evidence
-from bodyloop.fit import FitConfig, Fitter, FitProblem, Start, mean_pose_starts
+from bodyloop.fit import FitConfig, FitProblem, Fitter, Start, mean_pose_starts
 from bodyloop.fit.energy import reprojection
 from bodyloop.fit.noise import REFERENCE, earned_weight, estimated_noise
 from bodyloop.fit.paths import best_paths
@@ -32,8 +32,8 @@ the keypoints that are seen shrinks whenever an outer one is missing."""
 
 _SIGMA = CROP * REFERENCE
 SHARE = 0.3
-"""Weight of a frame's prior and anchor, squared, against those of a photo: neighbouring frames err alike, and a track of
-many would otherwise count the same opinion many times. The best of 0.1, 0.3 and 1 on the validation subjects."""
+"""Weight of a frame's prior and anchor, squared, against those of a photo: neighbouring frames err alike, and a track
+of many would otherwise count the same opinion many times. The best of 0.1, 0.3 and 1 on the validation subjects."""
 TEMPORAL = EnergyWeights(
     pose=_SIGMA * SHARE**0.5, bend=3.0 * SHARE**0.5, shape=_SIGMA, anchor=_SIGMA * SHARE**0.5
 )
@@ -43,6 +43,8 @@ ACCELERATION = 20.0
 and were fitted equally well with 15 and 30."""
 PLACE_ACCELERATION = 10.0
 """The same of the translation."""
+ACCELERATIONS = Smoothness(joints=_SIGMA / ACCELERATION, place=_SIGMA / PLACE_ACCELERATION)
+"""What ties the frames of a track unless somebody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class TemporalConfig:
 
     frames: FitConfig = field(default_factory=FitConfig)
     weights: EnergyWeights = TEMPORAL
-    smoothness: Smoothness = Smoothness(joints=_SIGMA / ACCELERATION, place=_SIGMA / PLACE_ACCELERATION)
+    smoothness: Smoothness = ACCELERATIONS
     steps: int = 30
     window: int = 1000
     overlap: int = 60

@@ -1,4 +1,4 @@
-"""People of single frames joined into people over time, by boxes and keypoints (the Hungarian method, through scipy)."""
+"""People of single frames joined into people over time, by boxes and keypoints (Hungarian method, through scipy)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Sightings:
 
 @dataclass
 class _Person:
-    """A person who may be seen again: sightings, and where they were last, with the speed of the box, pixels a second."""
+    """A person who may be seen again: sightings, and where they were last; speed of the box in pixels a second."""
 
     sightings: Sightings
     time: float
@@ -64,8 +64,8 @@ def join_tracks(watched: Sequence[Watched], fewest: int = FEWEST_FRAMES) -> list
     """People over time, in the order in which they appear.
 
     In every frame the sightings go to the people who were there before so that the sum of likenesses is largest, where
-    they are alike at all; others are new. A gap of up to `GONE_SECONDS` is bridged; who stays away longer, and everybody
-    at a cut, is somebody new afterwards.
+    they are alike at all; others are new. A gap of up to `GONE_SECONDS` is bridged; who stays away longer, and
+    everybody at a cut, is somebody new afterwards.
 
     Args:
         watched: frames in order.

@@ -1,4 +1,4 @@
-"""Recovery from 2D keypoints of held-out motion, where the 3D truth is known: short clips seen by a camera that stands."""
+"""Recovery from 2D keypoints of held-out motion whose 3D truth is known: short clips seen by a camera that stands."""
 
 from dataclasses import dataclass
 

@@ -1,10 +1,10 @@
 """Table 3 of Zanfir et al. 2020: frames fitted together against frames fitted one by one.
 
-The paper's protocol (section 3, "Temporal optimization"): from the best results of single frames, batches of 4, 8 and 16
-consecutive frames of 3DPW are fitted together, the shape tied, with smoothness of the flow's latents (eq. 12) at 50
+The paper's protocol (section 3, "Temporal optimization"): from the best results of single frames, batches of 4, 8 and
+16 consecutive frames of 3DPW are fitted together, the shape tied, with smoothness of the flow's latents (eq. 12) at 50
 times the weight of the prior. Ours: motion of the test subjects, seen by a camera that stands, COCO's keypoints, exact
 and with noise and drop-outs. Rows without a name of their own are `bodyloop fit` of a video, whose weights were chosen
-on the validation subjects (``benchmarks/tune_temporal.py``); those with eq. 12 are the paper's way, with its weight.
+on the validation subjects (``benchmarks/tune_temporal.py``); those with eq. 12 are the paper's way and weight.
 """
 
 import multiprocessing
@@ -192,8 +192,8 @@ def table3(
     figures = {name: _mean(found) for name, found in parts.items()}
     scale = (
         f"{clips * CLIP} frames of the test subjects' motion capture (CMU), {clips} clips of {CLIP} frames at 30 a "
-        f"second, COCO's keypoints with {NOISE:.0%} noise and {MISSING:.0%} missing, camera known and standing, built-in "
-        "body with random shapes"
+        f"second, COCO's keypoints with {NOISE:.0%} noise and {MISSING:.0%} missing, camera known and standing, "
+        "built-in body with random shapes"
     )
     table = Table(
         "Zanfir et al. 2020, table 3 (frames fitted together)",
@@ -256,14 +256,14 @@ def _curves() -> tuple[Curve, ...]:
 
 def _notes(scale: str) -> tuple[str, ...]:
     return (
-        f"Ours: {scale}; rows 'exact': without noise, nothing missing. The paper's: 3DPW's test set, a network's results "
-        "(FS+WS) alone and optimised over 4, 8 and 16 frames with keypoints and body parts (KA+BA+S).",
-        "Static: `bodyloop fit`, frame by frame. 4 to 64 frames: the same frames in pieces of that length, as `bodyloop "
-        "fit` fits videos: one shape, smoothness of accelerations; weights chosen on the validation subjects.",
+        f"Ours: {scale}; rows 'exact': without noise, nothing missing. The paper's: 3DPW's test set, a network's "
+        "results (FS+WS) alone and optimised over 4, 8 and 16 frames with keypoints and body parts (KA+BA+S).",
+        "Static: `bodyloop fit`, frame by frame. 4 to 64 frames: the same frames in pieces of that length, as "
+        "`bodyloop fit` fits videos: one shape, smoothness of accelerations; weights chosen on the validation subjects.",
         f"Rows with eq. 12: the paper's way, {TIMES_PRIOR:g} times the prior's weight on differences of the flow's "
         "latents, from the flow's fits of single frames; nothing is tuned.",
-        "Acceleration error: of the joints against the root. ms a frame: one core; 4 to 64 frames with the fits of single "
-        "frames where they start; eq. 12 without them.",
+        "Acceleration error: of the joints against the root. ms a frame: one core; 4 to 64 frames with the fits of "
+        "single frames where they start; eq. 12 without them.",
     )
 
 
@@ -320,7 +320,7 @@ def claims(figures: dict[str, Figures], scale: str, seed: int) -> list[Claim]:
             at_most(flow[1], flow[0], 0.891),
             id="zanfir-t3-latent-smoothness",
             where="table 3, eq. 12",
-            statement="Smoothness of the flow's latents at 50 times the prior's weight lowers MPJPE by 10.9 % over 16 frames.",
+            statement="Over 16 frames, smoothness of latents at 50 times the prior's weight lowers MPJPE by 10.9 %.",
             paper_values={flow[0]: PAPER[1][0], flow[1]: PAPER[16][0]},
             our_values=values("mpjpe_mm", *flow),
             unit="mm MPJPE",

@@ -1,8 +1,8 @@
 """The best path through the candidates of a track's frames, which does away with bodies that flip for a few frames.
 
 Several starts lead to several bodies in a frame: the person seen from the front or the back, a knee towards the camera
-or away from it. The lowest energy of each frame alone jumps between them. The path of least energy over all frames, with
-a charge for joints that move between frames, is found exactly by dynamic programming (Viterbi 1967).
+or away from it. The lowest energy of each frame alone jumps between them. The path of least energy over all frames,
+with a charge for joints that move between frames, is found exactly by dynamic programming (Viterbi 1967).
 """
 
 import torch
@@ -17,8 +17,8 @@ MOST = 25.0
 def steps_between(first: Tensor, second: Tensor, seconds: Tensor) -> Tensor:
     """What each step charges, (B, S, S) from candidates of one frame to those of the next, in nats.
 
-    The charge is half the mean square of the joints' speeds against the pelvis, in camera axes, in units of
-    `USUAL_SPEED`, times their number of independent parts, which is taken to be one a limb, head and root; up to `MOST`.
+    The charge is half the mean square of the joints' speeds against the pelvis, in camera axes and in units of
+    `USUAL_SPEED`, times the number of parts that move by themselves, six: limbs, head and trunk; up to `MOST`.
 
     Args:
         first, second: (B, S, 24, 3) joints, metres.

@@ -6,8 +6,8 @@ band matrix L = D^T D, whatever x is, so by the unknowns u_t of the frames it ha
     L_ij (dx_i / du_i)^T (dx_j / du_j)
 
 First differences tie neighbours (Zanfir et al. 2020, eq. 12), second differences are accelerations: they are zero where
-something moves on evenly. Times may be uneven; at `REFERENCE_FPS` frames a second, and only there, a first difference is
-plainly x_t - x_(t-1). Sums over time do not depend on the frame rate: a frame counts as long as it lasts.
+something moves on evenly. Times may be uneven; at `REFERENCE_FPS` frames a second, and only there, a first difference
+is plainly x_t - x_(t-1). Sums over time do not depend on the frame rate: a frame counts as long as it lasts.
 """
 
 import torch

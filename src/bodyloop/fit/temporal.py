@@ -8,9 +8,9 @@
 E_t is the energy of one frame (`bodyloop.fit.problem`) without its charge for the shape, which all frames share. Poses
 are unknowns q of a `PoseSpace`; in a flow's latent space the second row is the paper's term. The others are ours: a
 person that moves on evenly is charged nothing. x are the joints of the mean shape in the person's pose and orientation,
-and y = d (X / Z, Y / Z, log Z) of the translation X, Y, Z, where d is the track's distance at the start. A camera cannot
-tell a small person from a larger one farther away; were joints taken as they are, smoothness could, and would make
-people small. Frames without keypoints are held by the smoothness and the prior alone, which bridges gaps.
+and y = d (X / Z, Y / Z, log Z) of the translation X, Y, Z, where d is the track's distance at the start. A camera
+cannot tell a small person from a larger one farther away; were joints taken as they are, smoothness could, and would
+make people small. Frames without keypoints are held by smoothness and prior alone, which bridges gaps.
 
 Levenberg-Marquardt as in `bodyloop.fit.batched`; the Hessian is a band with a border (`bodyloop.fit.banded`), so that
 the cost grows linearly with the frames. Several tracks of equal length are fitted at once.
