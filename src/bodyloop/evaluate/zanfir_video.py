@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -95,24 +95,21 @@ def measured(task: Task) -> dict[str, Figures]:
             ms_per_frame=taken,
         )
 
-    def static(clips: MovingPeople) -> Bodies:
-        return _in_clips(fit_people(clips.evidence, clips.camera, body).bodies, clips)
-
-    note(row_name(1, exact=task.exact), people, lambda: static(people))
+    note(row_name(1, exact=task.exact), people, partial(_static, people, body))
     for length in LENGTHS:
         clips = people.cut(length)
-        note(row_name(length, exact=task.exact), clips, lambda clips=clips: _together(clips, body))  # type: ignore[misc]
+        note(row_name(length, exact=task.exact), clips, partial(_together, clips, body))
     if not task.exact:
         single = fit_people(people.evidence, people.camera, body, prior="flow")
-        note(row_name(1, latent=True), people, lambda: _in_clips(single.bodies, people))
+        note(row_name(1, latent=True), people, partial(_in_clips, single.bodies, people))
         for length in PAPER_LENGTHS:
             clips = people.cut(length)
-            note(
-                row_name(length, latent=True),
-                clips,
-                lambda clips=clips: latent_together(clips, single, body),  # type: ignore[misc]
-            )
+            note(row_name(length, latent=True), clips, partial(latent_together, clips, single, body))
     return found
+
+
+def _static(clips: MovingPeople, body: BodyModel) -> Bodies:
+    return _in_clips(fit_people(clips.evidence, clips.camera, body).bodies, clips)
 
 
 def _in_clips(bodies: Bodies, clips: MovingPeople) -> Bodies:
@@ -259,7 +256,7 @@ def _notes(scale: str) -> tuple[str, ...]:
         f"Ours: {scale}; rows 'exact': without noise, nothing missing. The paper's: 3DPW's test set, a network's "
         "results (FS+WS) alone and optimised over 4, 8 and 16 frames with keypoints and body parts (KA+BA+S).",
         "Static: `bodyloop fit`, frame by frame. 4 to 64 frames: the same frames in pieces of that length, as "
-        "`bodyloop fit` fits videos: one shape, smoothness of accelerations; weights chosen on the validation subjects.",
+        "`bodyloop fit` fits videos: one shape, smoothness of accelerations; weights chosen on validation subjects.",
         f"Rows with eq. 12: the paper's way, {TIMES_PRIOR:g} times the prior's weight on differences of the flow's "
         "latents, from the flow's fits of single frames; nothing is tuned.",
         "Acceleration error: of the joints against the root. ms a frame: one core; 4 to 64 frames with the fits of "
