@@ -13,7 +13,14 @@ from pathlib import Path
 
 import torch
 
-from bodyloop.annotate.over_time import ACCELERATION, ACCELERATIONS, PLACE_ACCELERATION, SHARE, TEMPORAL, TemporalConfig
+from bodyloop.annotate.over_time import (
+    ACCELERATION,
+    ACCELERATIONS,
+    PLACE_ACCELERATION,
+    SHARE,
+    TEMPORAL,
+    TemporalConfig,
+)
 from bodyloop.annotate.over_time import fit_over_time
 from bodyloop.body import builtin_body, get_skeleton
 from bodyloop.data.mocap import load_split

@@ -77,7 +77,9 @@ class Knowing:
         camera: that sees them.
     """
 
-    def __init__(self, body: BodyModel, people: Sequence[tuple[Bodies, Sequence[int]]], camera: Camera) -> None:
+    def __init__(
+        self, body: BodyModel, people: Sequence[tuple[Bodies, Sequence[int]]], camera: Camera
+    ) -> None:
         points, _ = body.keypoints(COCO17)
         self.keypoints = [camera.project(body.points(bodies, points)) for bodies, _ in people]
         self.frames = [set(frames) for _, frames in people]

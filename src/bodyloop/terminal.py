@@ -66,7 +66,7 @@ def run_video_job(job: "VideoJob") -> int:
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
-        if must_compile():
+        if must_compile() or must_compile("work_out_frames"):
             console.print(COMPILING)
         results = fit_videos(
             job,

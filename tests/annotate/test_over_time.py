@@ -17,12 +17,16 @@ CAMERA = Camera.from_focal(1200, 1000, 1000)
 FRAMES = 24
 
 
-def evidence_of(body: BodyModel, bodies: Bodies, noise: float = 0.0, hidden: tuple[int, ...] = ()) -> Evidence:
+def evidence_of(
+    body: BodyModel, bodies: Bodies, noise: float = 0.0, hidden: tuple[int, ...] = ()
+) -> Evidence:
     keypoints = CAMERA.project(body.points(bodies, body.keypoints(COCO17)[0]))
     g = torch.Generator().manual_seed(0)
     confidence = torch.ones(keypoints.shape[:2])
     confidence[list(hidden)] = 0
-    return Evidence.from_keypoints(COCO17, keypoints + torch.randn(keypoints.shape, generator=g) * noise, confidence)
+    return Evidence.from_keypoints(
+        COCO17, keypoints + torch.randn(keypoints.shape, generator=g) * noise, confidence
+    )
 
 
 def times_of(count: int = 1, frames: int = FRAMES) -> Tensor:
@@ -81,7 +85,9 @@ def test_windows_give_what_one_fit_gives(body: BodyModel, truth: Bodies):
     assert torch.allclose(eye, torch.eye(3).expand_as(eye), atol=1e-5)
 
 
-@pytest.mark.parametrize(("frames", "size", "overlap"), [(10, 10, 3), (10, 20, 3), (31, 10, 4), (11, 10, 9), (100, 7, 1)])
+@pytest.mark.parametrize(
+    ("frames", "size", "overlap"), [(10, 10, 3), (10, 20, 3), (31, 10, 4), (11, 10, 9), (100, 7, 1)]
+)
 def test_windows_cover_all_frames_and_overlap(frames: int, size: int, overlap: int):
     found = windows(frames, size, overlap)
     assert found[0][0] == 0

@@ -19,7 +19,9 @@ CAMERA = Camera.from_focal(150, 160, 96)
 SHAPE = torch.rand(17, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([30.0, 80.0])
 
 
-def frames_of(places: Sequence[dict[int, float]], cuts: Sequence[int] = (), fps: float = 30.0) -> list[Watched]:
+def frames_of(
+    places: Sequence[dict[int, float]], cuts: Sequence[int] = (), fps: float = 30.0
+) -> list[Watched]:
     """Frames that show people, told apart by a number, at the given x."""
     watched = []
     for number, people in enumerate(places):

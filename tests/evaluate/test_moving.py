@@ -33,7 +33,9 @@ def test_clips_are_motion_seen_by_one_camera(people: MovingPeople, body: BodyMod
     joints = body.joints(people.truth)
     assert (joints[..., 2] > 0.5).all()
     step = joints[:, 1:, 0] - joints[:, :-1, 0]
-    assert torch.allclose(step.norm(dim=-1), torch.full((5, 15), 1 / 30), atol=1e-3), "a metre a second, as it was"
+    assert torch.allclose(step.norm(dim=-1), torch.full((5, 15), 1 / 30), atol=1e-3), (
+        "a metre a second, as it was"
+    )
     points = people.evidence.keypoints
     assert (points > 0).all()
     assert (points < 1000).all()

@@ -7,9 +7,21 @@ from test_moving import COCO, swinging
 from bodyloop.body import BodyModel
 from bodyloop.evaluate.moving import draw_clips
 from bodyloop.evaluate.tables import Figures
-from bodyloop.evaluate.zanfir_video import LENGTHS, PAPER, PAPER_LENGTHS, Task, _mean, _paper_of, claims, measured, row_name
+from bodyloop.evaluate.zanfir_video import (
+    LENGTHS,
+    PAPER,
+    PAPER_LENGTHS,
+    Task,
+    _mean,
+    _paper_of,
+    claims,
+    measured,
+    row_name,
+)
 
-FIGURES = {row_name(n): Figures(mpjpe_mm=m, pa_mpjpe_mm=p, acceleration=20.0 / n) for n, (m, p) in PAPER.items()}
+FIGURES = {
+    row_name(n): Figures(mpjpe_mm=m, pa_mpjpe_mm=p, acceleration=20.0 / n) for n, (m, p) in PAPER.items()
+}
 FIGURES |= {row_name(n, latent=True): Figures(mpjpe_mm=m) for n, (m, _) in PAPER.items()}
 """The paper's own figures, with accelerations made up."""
 
@@ -23,7 +35,9 @@ def held(**changes: Figures) -> set[str]:
 def test_the_papers_claims_hold_on_its_own_figures_but_for_rounding():
     """80.2 of 90.0 is 0.8911."""
     assert held() <= {"16-frames-mpjpe", "16-frames-pa-mpjpe", "latent-smoothness"}
-    assert held(**{row_name(16): Figures(mpjpe_mm=80.1, pa_mpjpe_mm=49.7, acceleration=1.0)}) == {"latent-smoothness"}
+    assert held(**{row_name(16): Figures(mpjpe_mm=80.1, pa_mpjpe_mm=49.7, acceleration=1.0)}) == {
+        "latent-smoothness"
+    }
 
 
 @pytest.mark.parametrize(
@@ -62,7 +76,9 @@ def test_a_clip_is_measured_in_every_way(body: BodyModel):
     torch.manual_seed(0)
     noisy = measured(Task(people.disturbed(0.02, 0.1, 0), False))
     exact = measured(Task(people, True))
-    assert set(noisy) == {row_name(n) for n in (1, *LENGTHS)} | {row_name(n, latent=True) for n in (1, *PAPER_LENGTHS)}
+    assert set(noisy) == {row_name(n) for n in (1, *LENGTHS)} | {
+        row_name(n, latent=True) for n in (1, *PAPER_LENGTHS)
+    }
     assert set(exact) == {row_name(n, exact=True) for n in (1, *LENGTHS)}
     for row in (*noisy.values(), *exact.values()):
         assert row.mpjpe_mm is not None

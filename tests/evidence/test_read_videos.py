@@ -47,7 +47,9 @@ def test_a_phone_held_upright(tmp_path: Path):
     assert video.size == (96, 160)
     assert first.pixels.shape == (160, 96, 3)
     corner = first.pixels[4, -4].astype(int)
-    assert corner[0] > 200 > 100 > corner[1], "clockwise: the left end of the top row is now the right column's top"
+    assert corner[0] > 200 > 100 > corner[1], (
+        "clockwise: the left end of the top row is now the right column's top"
+    )
     assert number_of(np.rot90(first.pixels)) == 0
 
 

@@ -42,7 +42,9 @@ def test_people_are_drawn_where_they_are_when_they_are(body: BodyModel):
     seen = torch.tensor([True, False, True])
     track = Track(bodies, torch.tensor([0.0, 0.1, 0.2]).double(), seen, camera, "0")
     plain = np.full((96, 160, 3), 60, np.uint8)
-    drawn = [overlay_frame(VideoFrame(i, t, plain), [track], body) for i, t in enumerate((0.0, 0.1, 0.2, 0.3))]
+    drawn = [
+        overlay_frame(VideoFrame(i, t, plain), [track], body) for i, t in enumerate((0.0, 0.1, 0.2, 0.3))
+    ]
     changed = [np.abs(p.astype(int) - 60).sum() for p in drawn]
     assert changed[0] > 3 * changed[1] / 2 > 0, "who was bridged is faint"
     assert changed[3] == 0, "nobody is there then"

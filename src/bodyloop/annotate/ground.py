@@ -72,20 +72,25 @@ def find_ground(tracks: Sequence[Track], body: BodyModel) -> Ground:
     axes = torch.stack([side, torch.linalg.cross(first, side)]).double()
     up = first.double()
     across, along = stood @ axes.T, stood @ up
-    weight = torch.ones(len(stood), dtype=torch.float64)
+    # Geman-McClure, from the height at which most feet stand: who is on a stair or a roof does not tilt it
+    apart = _robust((along[:, None] - along) / (6 * ROUGH))
+    off = along - along[apart.sum(1).argmax()]
     found = torch.zeros(3, dtype=torch.float64)
     for _ in range(10):
+        weight = _robust(off / (6 * ROUGH))
         rows = torch.cat([across, -torch.ones(len(stood), 1, dtype=torch.float64)], 1)
         scaled = rows * (weight / ROUGH**2)[:, None]
         normal = scaled.T @ rows + torch.diag(torch.tensor([1 / TILT**2, 1 / TILT**2, 0.0])).double()
         found = -torch.linalg.solve(normal, scaled.T @ along)
         off = rows @ found + along
-        weight = (
-            1 / (1 + (off / (3 * ROUGH)).square()).square()
-        )  # Geman-McClure: a foot on a stair does not tilt it
     tilted = up + found[:2] @ axes
     length = tilted.norm()
     return Ground((tilted / length).float(), float(found[2] / length), len(stood))
+
+
+def _robust(off: Tensor) -> Tensor:
+    """Weights of squares for Geman and McClure's charge of distances in units of its sigma."""
+    return (1 + off.square()).square().reciprocal()
 
 
 def _upright(tracks: Sequence[Track], body: BodyModel) -> Tensor:

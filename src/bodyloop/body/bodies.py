@@ -70,7 +70,7 @@ class Bodies:
     def __len__(self) -> int:
         return self.batch_shape[0]
 
-    def __getitem__(self, index: int | slice | Tensor | tuple[slice, slice]) -> "Bodies":
+    def __getitem__(self, index: int | slice | Tensor | tuple[slice | Tensor, ...]) -> "Bodies":
         return Bodies(self.rotations[index], self.betas[index], self.translation[index])
 
     def to(self, *args: Any) -> "Bodies":

@@ -18,6 +18,8 @@ TOLERANCE = 0.15
 """Distance of keypoints, in longer sides of the box, that halves their likeness or so (one sigma)."""
 FEWEST_FRAMES = 8
 """A person who is seen in fewer frames is left out: mostly a false find."""
+LEAST_SHARE = 0.3
+"""And so is one who is seen in less than this share of the frames from the first to the last."""
 
 
 @dataclass
@@ -92,7 +94,13 @@ def join_tracks(watched: Sequence[Watched], fewest: int = FEWEST_FRAMES) -> list
                 )
                 everybody.append(person_now)
                 around.append(person_now)
-    return [p.sightings for p in everybody if len(p.sightings.frames) >= fewest]
+    return [p.sightings for p in everybody if _often(p.sightings, fewest)]
+
+
+def _often(sightings: Sightings, fewest: int) -> bool:
+    """Whether somebody is seen in enough frames, and in a good part of those from the first to the last."""
+    seen, span = len(sightings.frames), sightings.frames[-1] + 1 - sightings.frames[0]
+    return seen >= fewest and seen >= LEAST_SHARE * span
 
 
 def likeness(

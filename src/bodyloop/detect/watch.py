@@ -10,12 +10,11 @@ from torch import Tensor
 from bodyloop.detect.base import Detector
 from bodyloop.evidence import Evidence
 from bodyloop.evidence.videos import VideoFrame
-from bodyloop.geometry import square_boxes
 
 SEARCH_EVERY = 15
 """Frames from one search of the whole picture to the next; who comes in between is found at the next one."""
-ROOM = 1.3
-"""Side of the square that is looked at, in longer sides of the box in which a person was seen before."""
+ROOM = 1.2
+"""Sides of the box that is looked at, in sides of the box around the keypoints that were seen before."""
 CUT = 0.4
 """Share of the picture's colours that must have changed from one frame to the next for a cut."""
 SAME = 0.75
@@ -64,8 +63,10 @@ def watch(
             found = found[_distinct(found)]
             boxes = found.boxes.clone()
         elif len(boxes):
-            middle, side = square_boxes(boxes, ROOM)
-            around = torch.cat([middle - side[:, None] / 2, middle + side[:, None] / 2], 1)
+            middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, ROOM * (boxes[:, 2:] - boxes[:, :2]) / 2
+            around = torch.cat(
+                [middle - half - 1, middle + half + 1], 1
+            )  # a pixel, or a lone keypoint has no area
             seen = detector(frame.pixels, around).evidence
             found = Evidence.from_keypoints(seen.skeleton, seen.keypoints, seen.confidence)
             there = found.boxes.isfinite().all(1)

@@ -37,14 +37,14 @@ class BandedSystem:
         """How many frames ahead a frame touches."""
         return self.band.shape[2] - 1
 
-    def to(self, *args: torch.dtype) -> "BandedSystem":
+    def to(self, dtype: torch.dtype) -> "BandedSystem":
         """The same system in another precision."""
         return BandedSystem(
-            self.band.to(*args),
-            self.border.to(*args),
-            self.corner.to(*args),
-            self.gradient.to(*args),
-            self.shared_gradient.to(*args),
+            self.band.to(dtype),
+            self.border.to(dtype),
+            self.corner.to(dtype),
+            self.gradient.to(dtype),
+            self.shared_gradient.to(dtype),
         )
 
     def damped(self, damping: Tensor) -> "BandedSystem":

@@ -167,8 +167,8 @@ class TensorFrames:
             figures.append(frames.positions)
             if with_joints:
                 rows.append(self._joints.turn_rows(plain, frames, pieces))
-        joined = (torch.cat(parts) for parts in (hessians, gradients, figures))
-        return Linear(*joined, torch.cat(rows) if with_joints else None)
+        joined = [torch.cat(parts) for parts in (hessians, gradients, figures)]
+        return Linear(joined[0], joined[1], joined[2], torch.cat(rows) if with_joints else None)
 
     def select(self, index: Tensor) -> "TensorFrames":
         """See `Frames`."""
