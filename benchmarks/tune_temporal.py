@@ -20,8 +20,8 @@ from bodyloop.annotate.over_time import (
     SHARE,
     TEMPORAL,
     TemporalConfig,
+    fit_over_time,
 )
-from bodyloop.annotate.over_time import fit_over_time
 from bodyloop.body import builtin_body, get_skeleton
 from bodyloop.data.mocap import load_split
 from bodyloop.evaluate.moving import MovingPeople, draw_clips, errors_over_time

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up_videos import SIZE, Knowing, turn_on_its_side, walk, write_video
 
 import bodyloop.detect
 from bodyloop import videos
@@ -19,6 +18,7 @@ from bodyloop.geometry import Camera
 from bodyloop.track import load_tracks
 from bodyloop.videos import VideoJob, fit_videos
 from bodyloop.writing import write_atomic
+from made_up_videos import SIZE, Knowing, turn_on_its_side, walk, write_video
 
 pytest.importorskip("av")
 COUNT = 34

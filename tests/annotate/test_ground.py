@@ -17,8 +17,8 @@ CAMERA = Camera.from_focal(1000, 1000, 800)
 
 
 def stepping(body: BodyModel, pitch: float = 0.0, steps: int = 6) -> tuple[Track, Tensor]:
-    """Somebody who stands still in `steps` places on level ground and hops between them, seen by a camera that looks down
-    by `pitch` radians; and the direction up in its axes.
+    """Somebody who stands still in `steps` places on level ground and hops between them, seen by a camera that looks
+    down by `pitch` radians; and the direction up in its axes.
     """
     places, still, hop = [], 8, 4
     for n in range(steps):

@@ -1,10 +1,10 @@
 """Fits of people over time: gaps, windows, who is observed, and what is refused."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
-from made_up_videos import walk
 from torch import Tensor
 
 from bodyloop.annotate.over_time import TemporalConfig, fit_over_time, steady_boxes, windows
@@ -12,6 +12,7 @@ from bodyloop.body import Bodies, BodyModel
 from bodyloop.body.skeletons import COCO17
 from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera
+from made_up_videos import walk
 
 CAMERA = Camera.from_focal(1200, 1000, 1000)
 FRAMES = 24
@@ -93,7 +94,7 @@ def test_windows_cover_all_frames_and_overlap(frames: int, size: int, overlap: i
     assert found[0][0] == 0
     assert found[-1][1] == frames
     assert all(end - begin == min(size, frames) for begin, end in found)
-    for (_, end), (begin, _) in zip(found, found[1:], strict=False):
+    for (_, end), (begin, _) in pairwise(found):
         assert end - begin >= overlap
 
 

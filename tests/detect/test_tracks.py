@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from made_up_videos import Knowing, picture, walk
 
 from bodyloop.body import BodyModel
 from bodyloop.body.skeletons import COCO17
@@ -14,6 +13,7 @@ from bodyloop.detect.watch import SEARCH_EVERY, Watched, box_overlap, histogram,
 from bodyloop.evidence import Evidence
 from bodyloop.evidence.videos import VideoFrame
 from bodyloop.geometry import Camera
+from made_up_videos import Knowing, picture, walk
 
 CAMERA = Camera.from_focal(150, 160, 96)
 SHAPE = torch.rand(17, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([30.0, 80.0])

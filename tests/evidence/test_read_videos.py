@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_videos import SIZE, number_of, turn_on_its_side, write_video
 
 from bodyloop.errors import InputError
 from bodyloop.evidence import videos
 from bodyloop.evidence.videos import Video, is_video
+from made_up_videos import SIZE, number_of, turn_on_its_side, write_video
 
 pytest.importorskip("av")
 EVEN = [i / 30 for i in range(12)]

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up_videos import picture, walk
 
 from bodyloop.body import BodyModel
 from bodyloop.errors import InputError
@@ -14,6 +13,7 @@ from bodyloop.geometry import Camera
 from bodyloop.track import Track
 from bodyloop.view.video_file import VideoFile
 from bodyloop.view.video_overlay import overlay_frame
+from made_up_videos import picture, walk
 
 pytest.importorskip("av")
 
@@ -25,9 +25,13 @@ def test_odd_sizes_lose_a_row_and_a_column(tmp_path: Path):
 
 
 def test_a_file_that_was_not_finished_is_not_there(tmp_path: Path):
-    with pytest.raises(RuntimeError), VideoFile(tmp_path / "a.mp4", (160, 96), 25.0) as file:
-        file.add(picture(0), 0.0)
-        raise RuntimeError
+    def stopped() -> None:
+        with VideoFile(tmp_path / "a.mp4", (160, 96), 25.0) as file:
+            file.add(picture(0), 0.0)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stopped()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -33,6 +33,7 @@ class VideoFile:
         self._temporary = self.path.with_name(f".{self.path.name}.part")
         self._width, self._height = size[0] // 2 * 2, size[1] // 2 * 2
         try:
+            self._temporary.touch()  # FFmpeg says that it cannot write only when it does
             self._container: Any = self._av.open(str(self._temporary), "w", format="mp4")
             self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         except (self._av.error.FFmpegError, OSError) as error:
