@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install $(PIP_FLAGS)
 SOURCES := src tools benchmarks
 
-.PHONY: demo test lint test-slow bench clean help
+.PHONY: demo test lint test-slow chromium bench clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -17,7 +17,7 @@ help: ## this list
 demo: $(VENV)/.with-demo ## set up, then fit a body to a photo: look into demo/
 	$(BIN)/bodyloop demo -o demo
 
-test: lint ## set up, then lint, types, all quick tests and the examples
+test: lint chromium ## set up, then lint, types, all quick tests and the examples
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.with-dev ## the long checks
@@ -27,6 +27,17 @@ lint: $(VENV)/.with-dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# For the browser tests, which are skipped without. Installed where that needs no question; never fatal.
+chromium:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Chromium for the browser tests"; \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    timeout 60 apt-get update -qq >/dev/null 2>&1; \
+	    timeout 300 apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null 2>&1; \
+	fi; \
+	command -v chromedriver >/dev/null || echo "no Chromium here: the browser tests will be skipped"
 
 bench: $(VENV)/.with-dev ## the speed benchmarks, one after the other
 	set -e; for script in benchmarks/*_speed.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -3,10 +3,13 @@
 import torch
 from torch.nn.functional import interpolate
 
+from bodyloop.geometry import axis_angle_to_rotmat
 from bodyloop.nets.build import Config
-from bodyloop.nets.estimator import Crops
+from bodyloop.nets.estimator import Candidate, Crops
 from bodyloop.nets.hmr import HmrConfig
+from bodyloop.nets.mrt import MrtConfig
 from bodyloop.nets.multistage import MultistageConfig
+from bodyloop.nets.pose2pose import Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
 
 SIDE = 64
@@ -22,6 +25,12 @@ TINY: dict[str, Config] = {
     "ambient stages": MultistageConfig(
         "resnet18", 8, SIDE, "coco17", "lsp", 16, 3, 1, 1, 2, "ambient", "flow-aa"
     ),
+    "candidates": MrtConfig("resnet18", 8, SIDE, 24, 2, 1, 1, 32),
+    "strided, from candidates": MrtConfig(
+        "resnet18", 8, SIDE, 24, 2, 1, 1, 32, 0.0, 2, "place", 3.0, "candidate"
+    ),
+    "joints": Pose2PoseConfig("resnet18", 8, SIDE, channels=16, depth=4, levels=3),
+    "joints and code": Pose2PoseConfig("resnet50", 8, SIDE, channels=16, depth=4, levels=2, pose="latent"),
 }
 
 
@@ -31,4 +40,7 @@ def random_crops(count: int, seed: int = 0, side: int = SIDE) -> Crops:
     blots = torch.rand(count, 6, 4, 4, generator=g)
     image, iuv = interpolate(blots, (side, side), mode="bilinear").split(3, 1)
     labels = torch.randint(-1, 6, (count, 4, 4), generator=g)
-    return Crops(image, iuv, labels.repeat_interleave(side // 4, 1).repeat_interleave(side // 4, 2))
+    pncc = torch.rand(count, 3, side // 4, side // 4, generator=g)
+    candidate = Candidate(pncc, axis_angle_to_rotmat(0.3 * torch.randn(count, 24, 3, generator=g)))
+    parts = labels.repeat_interleave(side // 4, 1).repeat_interleave(side // 4, 2)
+    return Crops(image, iuv, parts, candidate)

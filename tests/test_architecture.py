@@ -10,14 +10,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
     "errors", "jit", "writing", "network_files",  # whoever finds bad input may say so, whoever loops may compile
+    "showing",  # whoever can be seen may show itself
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
-    "surface_maps", "photos", "videos", "inference", "prior_jobs", "synth_jobs", "train_jobs", "saved_results",
-    "export_jobs", "evaluate_jobs", "studies", "reproduce", "terminal", "cli",
+    "surface_maps", "saved_results", "start_files",
+    "photos", "videos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs",
+    "evaluate_jobs", "view_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning", "pxr", "av",
+    "lightning", "pxr", "viser", "av",
 )  # fmt: skip
 """What only commands that need it may load."""
 
@@ -83,6 +85,7 @@ def test_no_drawer_for_odds_and_ends():
         "from bodyloop.cli import main; assert main(['fit', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['infer', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['evaluate', '--help']) == 0",
+        "from bodyloop.cli import main; assert main(['view', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'train', '--help']) == 0",
         "from bodyloop.cli import main; assert main(['prior', 'sample', '--help']) == 0",

@@ -132,7 +132,7 @@ def test_photo_sizes_are_of_the_upright_photo(tmp_path: Path):
 
 
 def test_jobs_that_cannot_work(tmp_path: Path):
-    with pytest.raises(InputError, match="expected lifter, mean or both"):
+    with pytest.raises(InputError, match="expected lifter, mean, candidates:N"):
         fit_photos(PhotoJob(("a.jpg",), tmp_path, starts=()))
     with pytest.raises(InputError, match="name some, or a folder"):
         fit_photos(PhotoJob((), tmp_path))

@@ -10,7 +10,7 @@ import torch
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.record import Record
 from bodyloop.errors import InputError
-from bodyloop.saved_results import box_overlap, match_results, read_results
+from bodyloop.saved_results import match_results, read_results
 from bodyloop.view import save_npz
 from fit.people import CAMERA, observed
 
@@ -108,11 +108,3 @@ def test_folders_that_are_none(tmp_path: Path, body: BodyModel, people):
     (tmp_path / "a.npz").write_bytes(b"PK rubbish")
     with pytest.raises(InputError, match=r"not a readable \.npz"):
         read_results(tmp_path, body)
-
-
-def test_overlap():
-    a = torch.tensor([[0.0, 0, 2, 2], [5, 5, 5, 5]])
-    b = torch.tensor([[1.0, 0, 3, 2], [0, 0, 2, 2], [9, 9, 10, 10]])
-    expected = torch.tensor([[1 / 3, 1, 0], [0, 0, 0]])
-    assert torch.allclose(box_overlap(a, b), expected)
-    assert torch.allclose(box_overlap(b, a), expected.T)

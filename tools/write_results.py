@@ -24,9 +24,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bodyloop.evaluate.tables import NOT_YET, TITLES, Table, figure, text_of
+from bodyloop.reproduce import NetworkTable
 
 ROOT = Path(__file__).parents[1]
 STORE, PAGE = ROOT / "docs" / "results.json", ROOT / "docs" / "results.md"
@@ -167,10 +168,17 @@ def take_table(file: Path) -> tuple[str, dict[str, Any]]:
     return file.stem, section
 
 
-def paper_page(name: str, plots: tuple[tuple[str, str], ...]) -> Callable[[dict[str, Any]], list[str]]:
-    """A table that `bodyloop reproduce` measured, the paper beside ours; plots: what, and the end of the file name."""
+PLOTS = {".png": "the paper's errors and ours", "-curves.png": "curves", "-pictures.jpg": "pictures"}
+"""Ends of the names of a table's plots, and what they show."""
+
+
+def paper_page(name: str) -> Callable[[dict[str, Any]], list[str]]:
+    """A table that `bodyloop reproduce` measured, the paper beside ours, with the plots that there are."""
 
     def page(section: dict[str, Any]) -> list[str]:
+        plots = {
+            end: what for end, what in PLOTS.items() if (ROOT / "docs" / "img" / f"{name}{end}").exists()
+        }
         found = Table.from_json(section["result"])
         columns = found.columns()
         shown = [f"{TITLES[measure]}{', paper' if whose == 'paper' else ''}" for measure, whose in columns]
@@ -189,7 +197,7 @@ def paper_page(name: str, plots: tuple[tuple[str, str], ...]) -> Callable[[dict[
             *(f"- {note}" for note in found.notes),
             "",
             "The findings, judged by these figures, are in [claims.md](claims.md).",
-            *(line for what, end in plots for line in ("", f"![{what}](img/{name}{end})")),
+            *(line for end, what in plots.items() for line in ("", f"![{what}](img/{name}{end})")),
         ]
 
     return page
@@ -270,8 +278,7 @@ def networks_page(section: dict[str, Any]) -> list[str]:
 
 PAGES = {
     "heldout": heldout_page,
-    "zanfir-table1": paper_page("zanfir-table1", (("the paper's errors and ours", ".png"),)),
-    "dense-fits": paper_page("dense-fits", (("noise and density", "-curves.png"), ("fits", "-pictures.jpg"))),
+    **{name: paper_page(name) for name in ("zanfir-table1", "dense-fits", *get_args(NetworkTable))},
     "surface": surface_page,
     "weights": weights_page,
     "photos": photos_page,

@@ -82,6 +82,9 @@ _HOME = {
     "upright": "view.actors",
 }
 
+_SHOWN_BY = {"Bodies": "view.notebook:bodies_html"}
+"""What makes the HTML of a thing in a notebook, by the name of its class (`bodyloop.showing`)."""
+
 __all__ = [*_HOME]
 
 

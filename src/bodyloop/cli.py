@@ -66,10 +66,19 @@ class Fit(_Photos):
 
     detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
     """Keypoint detector."""
-    starts: tuple[Literal["lifter", "mean"], ...] = ("lifter", "mean")
-    """Where fits start from; the best of each person wins."""
+    starts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="START ...")] = ("lifter", "mean")
+    """Where fits start from: lifter, mean, candidates:5 (that many of the pool, each fitted), or a file of bodies that
+    bodyloop, SPIN, EFT, NeuralAnnot, 4D-Humans, CameraHMR or GVHMR found (docs/formats.md). The best of each person
+    wins."""
+    choose: Literal["energy", "cen"] = "energy"
+    """Which fit of candidates is a person's: the one of lowest energy, or the one that a network finds nearest to the
+    photo. The others are kept in body.npz, for bodyloop view."""
+    start_annotations: Annotated[Path | None, _File] = None
+    """What goes with such a file: SPIN's .npz of the same rows, COCO's annotations for NeuralAnnot's labels."""
     prior: Literal["gmm", "flow"] = "gmm"
     """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
+    hypotheses: bool = False
+    """Write what every start led to as well, to be seen side by side with bodyloop view."""
     moving_camera: bool = False
     """Of videos: the camera does not stand still, so that there is no ground and no world to tell."""
 
@@ -135,6 +144,35 @@ class Infer(_Photos):
         from bodyloop.terminal import run_inference
 
         return run_inference(InferJob(**vars(self)))
+
+
+@dataclass(frozen=True)
+class View:
+    """Look at results of fit and infer, or at people over time, in the browser.
+
+    Serves them to this machine alone until it is stopped, or writes one page that needs no server.
+    """
+
+    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
+    """Folder of results, or one of their .npz files."""
+    html: Annotated[Path | None, _File] = None
+    """Write this page instead: it opens anywhere, without bodyloop and without network."""
+    pictures: Annotated[Path | None, _MapFile] = None
+    """The photo, or a folder of photos, if they are no longer where they were. Of tracks: the video, or a folder with
+    an image a frame."""
+    body: Annotated[Path | None, _File] = None
+    """SMPL .npz or .pkl of the results instead of the built-in body."""
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
+    """Address to serve at; 0.0.0.0 shows the results to the whole network."""
+    port: Annotated[int, tyro.conf.arg(metavar="N")] = 8080
+    """Port to serve at; the next free one if it is taken."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.terminal import run_viewer
+        from bodyloop.view_jobs import ViewJob
+
+        return run_viewer(ViewJob(**vars(self)))
 
 
 @dataclass(frozen=True)
@@ -243,6 +281,36 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Cluster CMU motion capture into a pool of poses and camera orientations, candidates for fits to start from."""
+
+    action: Annotated[Literal["build"], tyro.conf.Positional, tyro.conf.arg(metavar="build")]
+    """What is to be done."""
+    mocap: _Mocap
+    """Holds cmu/bvh and cmu/npz_deepmimic, or one of them."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = Path("pool.npz")
+    """The pool. Its card, .md, goes beside it."""
+    cache: _Cache = None
+    """For the converted clips, so that the next run need not convert them."""
+    poses: int = 10_000
+    """Clusters of poses."""
+    turns: int = 30
+    """Clusters of camera orientations."""
+    angle: float = 8.0
+    """Degrees by which some joint of two poses of a clip must differ."""
+    seed: int = 0
+    """Of all random draws."""
+
+    def run(self) -> int:
+        """Do it."""
+        from bodyloop.pool_jobs import PoolJob
+        from bodyloop.terminal import run_pool_building
+
+        job = PoolJob(self.mocap, self.out, self.cache, self.poses, self.turns, self.angle, self.seed)
+        return run_pool_building(job)
+
+
+@dataclass(frozen=True)
 class Reproduce:
     """Measure a paper's table again and show its figures beside ours.
 
@@ -265,6 +333,17 @@ class Reproduce:
             "spin-unpaired",
             "zanfir-table2",
             "zanfir-fig4",
+            "mion-table1",
+            "mion-table2",
+            "mion-table3",
+            "mion-table6",
+            "mion-speed",
+            "moon-table2",
+            "moon-table6",
+            "moon-table7",
+            "moon-table8",
+            "moon-table9",
+            "moon-table10",
         ],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="TABLE"),
@@ -315,9 +394,10 @@ class Synth:
     """
 
     domain: Annotated[
-        Literal["studio", "wild", "bridge"], tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+        Literal["studio", "wild", "bridge", "wild2"], tyro.conf.arg(metavar="NAME", help_behavior_hint="")
     ]
-    """studio: few subjects, plain rooms. wild: everything varies. bridge: wild looks, few sequences."""
+    """studio: few subjects, plain rooms. wild: everything varies. bridge: wild looks, few sequences.
+    wild2: another wild, to test on."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for the shards."""
     count: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="N")] = 1000
@@ -357,7 +437,7 @@ class Train:
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
     """rong, rong-iuv, rong-parts, rong-image-iuv, rong-image-parts, spin, spin-static, spin-unpaired, hmr,
-    hmr-unpaired, zanfir, everything; or a recipe.json."""
+    hmr-unpaired, zanfir, everything, moon-f, moon-g, moon-g-hmr, moon-g-two-branch, pose2d; or a recipe.json."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder of this run."""
     scale: Literal["smoke", "cpu", "gpu"] = "cpu"
@@ -485,9 +565,10 @@ class Evaluate:
     split: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """Of the data set, or of synthetic people: train, validation or test (if not given)."""
     synthetic: Annotated[
-        Literal["studio", "wild", "bridge"] | None, tyro.conf.arg(metavar="DOMAIN", help_behavior_hint="")
+        Literal["studio", "wild", "bridge", "wild2"] | None,
+        tyro.conf.arg(metavar="DOMAIN", help_behavior_hint=""),
     ] = None
-    """Synthetic people: studio, wild or bridge."""
+    """Synthetic people: studio, wild, bridge or wild2."""
     mocap: Annotated[Path | None, _Folder] = None
     """Motion capture for synthetic people (cmu/bvh, cmu/npz_deepmimic). Without it, poses of the flow that ships."""
     cache: _Cache = None
@@ -521,13 +602,15 @@ class Evaluate:
         return run_evaluation(EvaluateJob(**vars(self)))
 
 
-Command = Fit | Infer | Evaluate | Demo | Prior | Synth | Train | Export | Reproduce
+Command = Fit | Infer | View | Evaluate | Demo | Prior | Pool | Synth | Train | Export | Reproduce
 COMMANDS: dict[str, Any] = {
     "fit": Fit,
     "infer": Infer,
+    "view": View,
     "evaluate": Evaluate,
     "demo": Demo,
     "prior": Prior,
+    "pool": Pool,
     "synth": Synth,
     "train": Train,
     "export": Export,

@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 import numpy as np
 import torch
 
+from bodyloop.annotate.start_names import StartChoice, StartName, parse_starts
 from bodyloop.body import BodyModel, load_body
 from bodyloop.body.skeletons import COCO17
 from bodyloop.errors import InputError
@@ -24,7 +25,7 @@ from bodyloop.evidence import Evidence
 from bodyloop.evidence.focal import choose_camera
 from bodyloop.evidence.keypoint_files import KeypointFile, read_keypoints
 from bodyloop.evidence.photos import MIN_SIDE, Photo, find_photos, photo_sizes, read_photo
-from bodyloop.fit import Fits
+from bodyloop.fit import FitConfig, Fits, Hypotheses, Surface
 from bodyloop.geometry import Camera
 from bodyloop.surface_maps import PartLabels, SurfaceMaps
 from bodyloop.writing import make_folder
@@ -32,8 +33,11 @@ from bodyloop.writing import make_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
-StartName = Literal["lifter", "mean"]
+    from bodyloop.start_files import StartFile
+
 PriorName = Literal["gmm", "flow"]
+MOST_CANDIDATES = 100
+Choice = Literal["energy", "cen"]
 Format = Literal["npz", "glb", "obj", "ply"]
 
 
@@ -86,12 +90,20 @@ class PhotoJob(Job):
     """Fit bodies to the people in photos; dense keypoints of `iuv` and body parts of `parts` are met too.
 
     Attributes:
-        starts: where fits start from; the best one of each person wins.
+        starts: where fits start from (`parse_starts`); the best one of each person wins.
+        start_annotations: what goes with a file among the starts (`bodyloop.start_files.read_starts`).
         prior: of the pose, "gmm" or "flow"; see `fit_people`.
+        hypotheses: whether what every start led to is written into body.npz, for `bodyloop view`; the fits of
+            candidates always are.
+        choose: which of the fits of candidates is a person's: that of the lowest energy, or the one that the
+            consistency network finds nearest to the photo.
     """
 
-    starts: tuple[StartName, ...] = ("lifter", "mean")
+    starts: tuple[str, ...] = ("lifter", "mean")
+    start_annotations: Path | None = None
     prior: PriorName = "gmm"
+    hypotheses: bool = False
+    choose: Choice = "energy"
 
 
 @dataclass
@@ -203,16 +215,36 @@ class Method(Protocol):
 
 def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None = None) -> Summary:
     """Fit bodies to the people in photos; arguments and errors as of `work`."""
-    if not job.starts:
-        raise InputError("--starts: expected lifter, mean or both, got none; leave it out for both")
     if job.prior not in get_args(PriorName):
         raise InputError(f"--prior: expected one of {', '.join(get_args(PriorName))}, got {job.prior!r}")
+    choice = parse_starts(job.starts)
+    _check_candidates(job, choice)
+    file = _start_file(job, choice)
 
     def method(body: BodyModel, photos: list[Path]) -> Method:
+        if file is not None and file.one_photo and len(photos) > 1:
+            raise InputError(
+                f"--starts {file.path}: it does not name the photo that its people are of; give that photo alone"
+            )
         maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, body, photos)
-        return _Fitting(job, body, maps)
+        return _Fitting(job, body, maps, choice, file)
 
-    return work(job, method, progress)
+    summary = work(job, method, progress)
+    if file is not None:
+        summary.notes += [f"{file.path}: left out {line}" for line in _some_lines(file.skipped)]
+    return summary
+
+
+def _start_file(job: PhotoJob, choice: StartChoice) -> "StartFile | None":
+    if choice.file is None:
+        if job.start_annotations is not None:
+            raise InputError(
+                "--start-annotations: goes with a file among --starts; name one, or leave it out"
+            )
+        return None
+    from bodyloop.start_files import read_starts
+
+    return read_starts(choice.file, job.start_annotations)
 
 
 def work(
@@ -309,6 +341,8 @@ class _Fitting:
     job: PhotoJob
     body: BodyModel
     maps: SurfaceMaps
+    choice: StartChoice
+    file: "StartFile | None" = None
     doing: str = "fitting"
     done: str = "fitted"
     boxes_suffice: bool = False
@@ -318,11 +352,77 @@ class _Fitting:
 
         surfaces, notes = self.maps.of(photo, evidence)
         result.notes += notes
-        job = self.job
-        return fit_people(evidence, camera, self.body, starts=job.starts, prior=job.prior, surfaces=surfaces)
+        job, choice = self.job, self.choice
+        config = FitConfig(keep_tried=job.hypotheses)
+        if choice.candidates:
+            return self._of_candidates(photo, evidence, camera, config, surfaces)
+        if self.file is None:
+            return fit_people(evidence, camera, self.body, config, choice.kinds, job.prior, surfaces)
+        from bodyloop.start_files.fits import fit_from_file
+
+        return fit_from_file(
+            self.file,
+            photo.path,
+            evidence,
+            camera,
+            self.body,
+            choice,
+            job.prior,
+            surfaces,
+            result.notes,
+            config,
+        )
+
+    def _of_candidates(
+        self,
+        photo: Photo,
+        evidence: Evidence,
+        camera: Camera,
+        config: FitConfig,
+        surfaces: Sequence[Surface] | None,
+    ) -> Fits:
+        """One of several fits of each person; the others are kept beside it."""
+        from bodyloop.annotate.alternatives import fit_alternatives
+
+        choice = self.choice
+        found = fit_alternatives(
+            evidence, camera, self.body, config, choice.candidates, choice.kinds, surfaces
+        )
+        if self.job.choose == "energy":
+            return found.chosen(torch.zeros(len(evidence), dtype=torch.int64))
+        from bodyloop.annotate.consistency import default_cen, picture_distances
+
+        distances = picture_distances(
+            default_cen(), photo.pixels, evidence, camera, self.body, [fits.bodies for fits in found.ranks]
+        )
+        return found.chosen(distances.argmin(0))
 
     def load_ahead(self) -> None:
-        load_solver(self.body, self.job.starts, self.job.prior)
+        load_solver(self.body, self.choice.usual, self.job.prior)
+
+
+def _check_candidates(job: PhotoJob, choice: StartChoice) -> None:
+    """Refuse what does not go with candidates, or needs them.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if job.choose not in get_args(Choice):
+        raise InputError(f"--choose: expected one of {', '.join(get_args(Choice))}, got {job.choose!r}")
+    if not choice.candidates:
+        if job.choose != "energy":
+            raise InputError(
+                f"--choose {job.choose}: there is nothing to choose from; add --starts candidates:5"
+            )
+        return
+    if choice.file is not None:
+        raise InputError(f"--starts: expected candidates or a file, got both; leave out {choice.file}")
+    if job.prior != "gmm":
+        raise InputError(f"--prior {job.prior}: candidates are fitted under gmm; leave one of them out")
+    if choice.candidates > MOST_CANDIDATES:
+        raise InputError(
+            f"--starts candidates:{choice.candidates}: expected at most {MOST_CANDIDATES}; the paper takes 1 to 10"
+        )
 
 
 def load_solver(body: BodyModel, starts: tuple[StartName, ...], prior: PriorName) -> None:
@@ -389,7 +489,8 @@ def write_results(
         fits: the people.
         formats: of the files.
         pictures: whether overlay and side view are drawn.
-        network: the same people as a network saw them, if the fits went on from there: its scores are written too.
+        network: the same people as a network saw them, if the fits went on from there: its scores and bodies are
+            written too.
 
     Raises:
         InputError: if something cannot be written.
@@ -417,7 +518,19 @@ def write_results(
                 "network_error_px": network.error_px,
                 "network_error_box": network.error_box,
             }
+            scores |= _hypotheses(fits, network).arrays()
+        elif fits.tried is not None:
+            scores |= fits.tried.arrays()
         save_npz(folder / "body.npz", fits.bodies, fits.camera, body.name, scores)
+
+
+def _hypotheses(fits: Fits, network: Fits) -> Hypotheses:
+    """The network's bodies, and those fits that were better, by the energy of the fits."""
+    both = Fits.cat([network, fits])
+    people = torch.arange(len(fits)).repeat(2)
+    kept = torch.tensor([True] * len(network) + [name not in network.start for name in fits.start])
+    names = tuple(name for name, keep in zip(both.start, kept.tolist(), strict=True) if keep)
+    return Hypotheses(both.bodies[kept], people[kept], both.energy[kept], names)
 
 
 def scores_of(fits: Fits) -> "dict[str, np.ndarray | Tensor]":

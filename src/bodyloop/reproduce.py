@@ -32,6 +32,17 @@ NetworkTable = Literal[
     "spin-unpaired",
     "zanfir-table2",
     "zanfir-fig4",
+    "mion-table1",
+    "mion-table2",
+    "mion-table3",
+    "mion-table6",
+    "mion-speed",
+    "moon-table2",
+    "moon-table6",
+    "moon-table7",
+    "moon-table8",
+    "moon-table9",
+    "moon-table10",
 ]
 TableName = Literal["zanfir-table1", "zanfir-table3", "dense-fits"] | NetworkTable
 Tell = Callable[[str], None]
@@ -174,9 +185,9 @@ def _networks(name: str) -> Measurement:
     """A table of trained networks."""
 
     def measure(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
-        from bodyloop.studies import get_study
+        from bodyloop.studies import measure_table
         from bodyloop.studies.networks import Workshop
-        from bodyloop.studies.study import Asked, measure_study
+        from bodyloop.studies.study import Asked
 
         asked = Asked(
             "smoke" if job.quick else job.scale,
@@ -191,7 +202,7 @@ def _networks(name: str) -> Measurement:
             job.accelerator,
             workers=len(os.sched_getaffinity(0)) if job.workers is None else job.workers,
         )
-        return measure_study(get_study(name), asked, shop, tell)
+        return measure_table(name, asked, shop, tell)
 
     return Measurement(measure, None)
 

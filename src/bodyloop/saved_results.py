@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.record import Record
 from bodyloop.errors import InputError
-from bodyloop.geometry import Camera
+from bodyloop.geometry import Camera, pair_boxes
 from bodyloop.view.export import SavedBodies, load_npz
 
 Found = dict[str, tuple[Bodies, Camera]]
@@ -50,6 +49,19 @@ class Result:
         return self.saved.bodies[one], lens
 
 
+def read_result(path: Path) -> Result:
+    """One file as `bodyloop fit`, `infer` and `save_npz` write it.
+
+    Raises:
+        InputError: if it is no such file, or damaged.
+    """
+    saved = load_npz(path)
+    photo, labels = (saved.scores.get(key) for key in ("photo", "label"))
+    names = () if labels is None or labels.shape != (len(saved.bodies),) else tuple(labels.tolist())
+    parts = () if photo is None else Path(str(photo)).parts
+    return Result(path, saved, parts, tuple(map(str, names)))
+
+
 def read_results(folder: Path, body: BodyModel) -> list[Result]:
     """All results under a folder: ``.npz`` files as `bodyloop fit`, `infer` and `save_npz` write them.
 
@@ -64,16 +76,13 @@ def read_results(folder: Path, body: BodyModel) -> list[Result]:
         raise InputError(f"--bodies {folder}: expected a folder of results, got none; check the path")
     results = []
     for path in sorted(folder.rglob("*.npz")):
-        saved = load_npz(path)
-        if saved.body_name != body.name:
+        result = read_result(path)
+        if result.saved.body_name != body.name:
             raise InputError(
-                f"{path}: expected bodies of the model {body.name!r}, got those of {saved.body_name!r}; give the model "
-                "with --body"
+                f"{path}: expected bodies of the model {body.name!r}, got those of {result.saved.body_name!r}; give "
+                "the model with --body"
             )
-        photo, labels = (saved.scores.get(key) for key in ("photo", "label"))
-        names = () if labels is None or labels.shape != (len(saved.bodies),) else tuple(labels.tolist())
-        parts = () if photo is None else Path(str(photo)).parts
-        results.append(Result(path, saved, parts, tuple(map(str, names))))
+        results.append(result)
     if not results:
         raise InputError(
             f"--bodies {folder}: expected .npz files of 'bodyloop fit' or 'bodyloop infer', got none; check the path"
@@ -120,7 +129,7 @@ def match_results(results: list[Result], records: Iterable[Record], body: BodyMo
 
 def _of_photo(image: Path, by_name: dict[str, list[Result]]) -> Result | None:
     candidates = by_name.get(image.name, [])
-    shared = [_common_end(result.photo, image.parts) for result in candidates]
+    shared = [common_end(result.photo, image.parts) for result in candidates]
     best = [result for result, n in zip(candidates, shared, strict=True) if n == max(shared)]
     if len(best) > 1:
         raise InputError(
@@ -129,7 +138,7 @@ def _of_photo(image: Path, by_name: dict[str, list[Result]]) -> Result | None:
     return best[0] if best else None
 
 
-def _common_end(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+def common_end(a: tuple[str, ...], b: tuple[str, ...]) -> int:
     """How many parts two paths share at their ends."""
     shared = 0
     for x, y in zip(reversed(a), reversed(b), strict=False):
@@ -145,18 +154,5 @@ def _by_boxes(result: Result, records: list[Record], body: BodyModel) -> Found:
         joints = body.joints(result.saved.bodies.to(body.v_template))
     seen = result.saved.camera.expand(len(joints)).to(joints).project(joints)
     boxes = torch.cat([seen.amin(1), seen.amax(1)], 1).cpu()
-    overlap = box_overlap(boxes, torch.tensor([record.box for record in records], dtype=boxes.dtype))
-    pairs: Found = {}
-    while overlap.numel() and float(overlap.max()) > 0:
-        person, number = divmod(int(overlap.argmax()), overlap.shape[1])
-        pairs[records[number].id] = result.person(person)
-        overlap[person], overlap[:, number] = 0, 0
-    return pairs
-
-
-def box_overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union (N, M) of boxes (N, 4) and (M, 4), x0, y0, x1, y1; 0 for boxes that are none."""
-    low, high = torch.maximum(a[:, None, :2], b[None, :, :2]), torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (high - low).clamp_min(0).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(-1) for boxes in (a, b)]
-    return (shared / (areas[0][:, None] + areas[1] - shared)).nan_to_num(0, 0, 0)
+    wanted = torch.tensor([record.box for record in records], dtype=boxes.dtype)
+    return {records[number].id: result.person(person) for person, number in pair_boxes(boxes, wanted)}

@@ -31,7 +31,7 @@ class SynthJob:
     """Make synthetic people.
 
     Attributes:
-        domain: "studio", "wild" or "bridge".
+        domain: "studio", "wild", "bridge" or "wild2".
         out: folder for the shards; none are made if None.
         count: samples.
         seed: of everything.

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from bodyloop.export_jobs import BodiesExportJob
     from bodyloop.fit import Fits
     from bodyloop.inference import InferJob
+    from bodyloop.pool_jobs import PoolJob
     from bodyloop.prior_jobs import SampleJob, TrainJob
     from bodyloop.reproduce import ReproduceJob
     from bodyloop.synth_jobs import SynthJob
     from bodyloop.train_jobs import ExportJob, TrainingJob
     from bodyloop.videos import VideoJob, VideoResult
+    from bodyloop.view_jobs import ViewJob
 
 MOST_FILES = 5
 """Shards that are named; of more, only their number."""
@@ -252,6 +254,15 @@ def run_demo(out: Path) -> int:
     return status
 
 
+def run_viewer(job: "ViewJob") -> int:
+    """Show results until the user stops, or write a page of them."""
+    from bodyloop.view_jobs import view_results
+
+    with suppress(KeyboardInterrupt):  # the way to end it
+        view_results(job, lambda line: print(printable(line), flush=True))
+    return 0
+
+
 @contextmanager
 def _told_with_time() -> Iterator[Callable[[str], None]]:
     """A function that prints a line with the time since the beginning; a spinner turns meanwhile."""
@@ -283,6 +294,17 @@ def run_prior_sampling(job: "SampleJob") -> int:
     with _told_with_time() as tell:
         files = sample_prior(job, tell)
     _print_files(files)
+    return 0
+
+
+def run_pool_building(job: "PoolJob") -> int:
+    """Build a pool of candidates, then print its card and where the files are."""
+    from bodyloop.pool_jobs import make_pool
+
+    with _told_with_time() as tell:
+        pool, file, card = make_pool(job, tell)
+    print(card)
+    _print_files([pool, file])
     return 0
 
 
@@ -346,9 +368,7 @@ def run_training(job: "TrainingJob") -> int:
             lambda what, done, wanted: bar.update(task, completed=done, total=wanted, description=what),
         )
     if done.errors:
-        errors = ", ".join(
-            f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items()
-        )
+        errors = ", ".join(f"{name[:-3]} {value:.1f} {name[-2:]}" for name, value in done.errors.items())
         console.print(f"best after step {done.best_step:,}: {errors}")
     _print_files(files)
     return 0

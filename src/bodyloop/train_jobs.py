@@ -1,10 +1,13 @@
 """Regression networks trained and exported: what ``bodyloop train`` and ``bodyloop export`` do."""
 
+import json
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -26,9 +29,22 @@ from bodyloop.priors import load_prior
 from bodyloop.priors.prior import LatentPrior
 from bodyloop.train.cards import card_text
 from bodyloop.train.larder import POSES_APART, Pantry, Tools
-from bodyloop.train.recipes import Recipe, SyntheticData, get_recipe
+from bodyloop.train.moon import pose2d
+from bodyloop.train.pose2d import ERROR, train_pose2d
+from bodyloop.train.recipes import (
+    SIZES,
+    AnyRecipe,
+    Data,
+    LoopLabels,
+    NetworkLabels,
+    Pose2dRecipe,
+    Recipe,
+    SyntheticData,
+    get_recipe,
+)
 from bodyloop.train.run import Finished, Machine, Precision, train
-from bodyloop.train.settings import changed, from_text
+from bodyloop.train.run_files import LAST, folder_of
+from bodyloop.train.settings import KIND, changed, from_text
 from bodyloop.writing import write_atomic
 
 Tell = Callable[[str], None]
@@ -77,17 +93,23 @@ class TrainingJob:
     log: Literal["csv", "tensorboard"] = "csv"
     workers: int | None = None
 
-    def read(self) -> Recipe:
+    def read(self) -> AnyRecipe:
         """The recipe with its changes.
 
         Raises:
             InputError: no such recipe, or a change that is none.
         """
+        recipe: AnyRecipe
         if self.recipe.endswith(".json"):
             path = Path(self.recipe)
             if not path.is_file():
                 raise InputError(f"{path}: no such file; expected a recipe in JSON")
-            recipe = from_text(Recipe, path.read_text(errors="replace"), str(path))
+            recipe = _read_recipe(path)
+        elif self.recipe == "pose2d":
+            scales = [scale for scale in SIZES if scale == self.scale]
+            if not scales:
+                raise InputError(f"no scale is called {self.scale!r}; expected one of {', '.join(SIZES)}")
+            recipe = pose2d(scales[0])
         else:
             recipe = get_recipe(self.recipe, self.scale)
         if self.mocap is not None:
@@ -100,19 +122,35 @@ class TrainingJob:
         return recipe
 
 
-def with_mocap(recipe: Recipe) -> Recipe:
-    """The recipe with poses of motion capture for all synthetic people."""
-    phases = tuple(
-        replace(
-            phase,
-            data=tuple(replace(d, poses="mocap") if isinstance(d, SyntheticData) else d for d in phase.data),
-        )
-        for phase in recipe.phases
-    )
-    people = recipe.validation
-    if isinstance(people, SyntheticData):
-        people = replace(people, poses="mocap")
-    return replace(recipe, phases=phases, validation=people)
+def _read_recipe(path: Path) -> AnyRecipe:
+    """A recipe of either kind; what cannot be read is taken for one of a regression network."""
+    text = path.read_text(errors="replace")
+    with suppress(ValueError, AttributeError):
+        if json.loads(text).get(KIND) == Pose2dRecipe.__name__:
+            return from_text(Pose2dRecipe, text, str(path))
+    return from_text(Recipe, text, str(path))
+
+
+RecipeT = TypeVar("RecipeT", bound=AnyRecipe)
+
+
+def with_mocap(recipe: RecipeT) -> RecipeT:
+    """The recipe with poses of motion capture for all synthetic people, those of recipes within it too."""
+    people = _posed(recipe.validation)
+    if isinstance(recipe, Pose2dRecipe):
+        return replace(recipe, data=tuple(map(_posed, recipe.data)), validation=people)
+    phases = tuple(replace(phase, data=tuple(map(_posed, phase.data))) for phase in recipe.phases)
+    begin = recipe.begin
+    if begin is not None:
+        begin = with_mocap(begin)
+    return replace(recipe, phases=phases, validation=people, begin=begin)
+
+
+def _posed(data: Data) -> Data:
+    """Data with poses of motion capture."""
+    if isinstance(data.teacher, NetworkLabels | LoopLabels):
+        data = replace(data, teacher=replace(data.teacher, recipe=with_mocap(data.teacher.recipe)))
+    return replace(data, poses="mocap") if isinstance(data, SyntheticData) else data
 
 
 def train_network(
@@ -154,6 +192,16 @@ def train_network(
         lambda done, wanted: progress("drawing crops", done, wanted),
     )
     tools = make_tools(job, body, tell, progress)
+    tools = replace(tools, trained=Trainer(job.out.parent, pantry, tools, machine))
+    if isinstance(recipe, Pose2dRecipe):
+        began = time.perf_counter()
+        found = train_pose2d(
+            recipe, job.out, pantry, tools, machine, resume=job.resume, backbone=job.backbone
+        )
+        spent = {"training": time.perf_counter() - began}
+        return Finished(found.weights, found.weights, {ERROR: found.error}, recipe.steps, spent), [
+            found.weights
+        ]
     given: dict[str, str | Path] | None = None if job.backbone is None else {recipe.inputs[0]: job.backbone}
     done = train(recipe, job.out, pantry, tools, machine, resume=job.resume, backbones=given)
     if not done.leads:
@@ -163,6 +211,46 @@ def train_network(
         files.append(done.best.with_suffix(".md"))
         write_atomic(files[-1], _card(job, recipe, done).encode())
     return done, files
+
+
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """Trains the networks that others need, each once, into folders beside each other.
+
+    Attributes:
+        parent: of the folders, which `folder_of` names.
+        pantry, tools, machine: as of the run that needs them.
+    """
+
+    parent: Path
+    pantry: Pantry
+    tools: Tools
+    machine: Machine
+
+    def __call__(self, recipe: AnyRecipe) -> Path:
+        """Folder of a finished run; a run that was stopped is gone on with.
+
+        Raises:
+            InputError: see `bodyloop.train.run.train`.
+        """
+        out = folder_of(recipe, self.parent)
+        if not (out / LAST).exists():
+            self.tools.tell(f"{recipe.name} first, into {out}")
+            train_recipe(recipe, out, self.pantry, replace(self.tools, trained=self), self.machine)
+        return out
+
+
+def train_recipe(
+    recipe: AnyRecipe, out: Path, pantry: Pantry, tools: Tools, machine: Machine
+) -> dict[str, float]:
+    """Train by a recipe of either kind, going on with what is there; errors on its validation people by name.
+
+    Raises:
+        InputError: see `bodyloop.train.run.train`.
+    """
+    if isinstance(recipe, Pose2dRecipe):
+        return {ERROR: train_pose2d(recipe, out, pantry, tools, machine, resume=True).error}
+    return train(recipe, out, pantry, tools, machine, resume=True).errors
 
 
 def _surface(job: TrainingJob) -> Surface | None:
@@ -182,7 +270,11 @@ def make_tools(job: TrainingJob, body: BodyModel, tell: Tell, progress: Progress
 
     def fit(evidence: Evidence, camera: Camera, start: str) -> Bodies:
         return fit_people(
-            evidence, camera, body, starts=("lifter", "mean") if start == "lifter" else ("mean",)
+            evidence,
+            camera,
+            body,
+            starts=("mean",) if start == "mean" else ("lifter", "mean"),
+            prior="flow" if start == "flow" else "gmm",
         ).bodies
 
     return Tools(measure, fit, Pictures(body), _real_poses(job, tell), tell, progress)

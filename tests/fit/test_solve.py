@@ -9,11 +9,11 @@ import torch
 from people import CAMERA, nudged, observed, toy_mixture
 
 from bodyloop.body import Bodies, BodyModel, load_body
-from bodyloop.body.skeletons import COCO17, OPENPOSE25
+from bodyloop.body.skeletons import COCO17, OPENPOSE25, UNION45
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.fit import TUNED, EnergyWeights, FitProblem, Stage, solve
-from bodyloop.fit.batched import State, System
+from bodyloop.fit.batched import TURNS, State, System
 from bodyloop.fit.energy import energy_terms, reprojection, total_energy
 from bodyloop.fit.solve import Backend, torso_weight
 from bodyloop.fit.spaces import AmbientSpace, LatentSpace, PoseSpace, SpaceKind
@@ -152,6 +152,28 @@ def test_residual_jacobian_against_finite_differences(body: BodyModel, name: str
 
 
 @pytest.mark.parametrize("name", SPACES)
+def test_many_residuals_summed_up_by_turns_are_the_same(body: BodyModel, name: str):
+    truth, evidence = observed(body, 2, skeleton=UNION45)
+    problem, big, space = double_problem(body, evidence), body.to(DOUBLE), SPACES[name]()
+    bare = EnergyWeights(pose=0.0, shape=0.0, bend=0.0)
+    system = System(big, problem, space, Stage(True, bare, 1))
+    state = State.of(nudged(truth, 0.1).to(DOUBLE), space)
+    frames, pieces = system.frames(state)
+    assert problem.target[0].numel() > 16 + TURNS
+    hessian, gradient = system.normal_equations(
+        state, frames, pieces, problem, problem.weight, state.trans[:, 2]
+    )
+    rows = system.jacobian(state, frames, pieces, problem)
+    residual = reprojection(problem.points.collect(pieces), problem)
+    share = (bare.sigma**2 / (bare.sigma**2 + residual.square())).square() * problem.weight[..., None]
+    weighted = rows * share.flatten(1)[..., None]
+    assert torch.allclose(hessian, weighted.mT @ rows, rtol=1e-9, atol=1e-6)
+    assert torch.allclose(
+        gradient, (weighted.mT @ residual.flatten(1)[..., None])[..., 0], rtol=1e-9, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", SPACES)
 def test_first_and_second_order_solvers_meet(body: BodyModel, name: str):
     """Each goes on from where the other ends and finds little left to gain."""
     truth, evidence = observed(body, 5)
@@ -253,3 +275,15 @@ def test_the_compiled_solver_leaves_torch_its_threads(body: BodyModel):
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_hessian_that_serves_several_iterations_leads_to_the_same_place(body: BodyModel):
+    truth, evidence = observed(body, 4)
+    problem, start = double_problem(body, evidence), nudged(truth, 0.1).to(DOUBLE)
+    energies = []
+    for refresh in (1, 3):
+        flow = toy_flow("rot6d")
+        flow.refresh = refresh
+        stages = (Stage(True, WEIGHTS, 200),)
+        energies.append(solve(body, problem, flow, start, stages, "batched", "ambient").energy)
+    assert torch.allclose(*energies, rtol=1e-2)

@@ -146,6 +146,14 @@ def test_parts_are_aligned(body: BodyModel):
     assert len(partition(PARTS).parts) == 14
 
 
+def test_rounds_that_stop_early_end_in_the_same_place(body: BodyModel):
+    truth, evidence = observed(body, 2, seed=5)
+    surfaces = [seen_surface(body, truth[i : i + 1], 0, True) for i in range(2)]
+    whole, early = (fitted(body, evidence, truth, surfaces, rounds=0, part_steps=n) for n in (None, 3))
+    assert torch.allclose(early.energy, whole.energy, rtol=0.05)
+    assert off(body, early, whole.bodies) < 5
+
+
 def test_people_fitted_together_are_fitted_as_alone(body: BodyModel):
     truth, evidence = observed(body, 2, seed=5)
     surfaces = [seen_surface(body, truth[i : i + 1], 0, True) for i in range(2)]

@@ -3,7 +3,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bodyloop.geometry import Camera, CropTransform, keypoint_boxes, square_boxes
+from bodyloop.geometry import (
+    Camera,
+    CropTransform,
+    box_overlap,
+    keypoint_boxes,
+    pair_boxes,
+    square_boxes,
+)
 
 
 @given(st.floats(-3, 3), st.booleans(), st.integers(8, 512), st.floats(5, 2000))
@@ -61,3 +68,21 @@ def test_a_rotated_crop_of_uneven_pixels_is_refused():
     with pytest.raises(ValueError, match="stretch = fx / fy"):
         CropTransform(center, size, 224, 0.1).image_to_crop_camera(camera)
     assert CropTransform(center, size, 224).image_to_crop_camera(camera).focal[0] > 900
+
+
+def test_overlap():
+    a = torch.tensor([[0.0, 0, 2, 2], [5, 5, 5, 5]])
+    b = torch.tensor([[1.0, 0, 3, 2], [0, 0, 2, 2], [9, 9, 10, 10]])
+    expected = torch.tensor([[1 / 3, 1, 0], [0, 0, 0]])
+    assert torch.allclose(box_overlap(a, b), expected)
+    assert torch.allclose(box_overlap(b, a), expected.T)
+
+
+def test_pairs_of_boxes():
+    """The largest overlap first, each box once, none that hardly overlap or are no boxes."""
+    a = torch.tensor([[0.0, 0, 10, 10], [2, 0, 12, 10], [50, 50, 60, 60], [torch.nan] * 4])
+    b = torch.tensor([[3.0, 0, 13, 10], [1, 0, 11, 10], [59, 59, 69, 69]])
+    assert pair_boxes(a, b)[2:] == [(2, 2)]
+    assert sorted(pair_boxes(a, b)[:2]) == [(0, 1), (1, 0)]
+    assert {pair for pair in pair_boxes(a, b, 0.1)} == {(0, 1), (1, 0)}
+    assert pair_boxes(a[:0], b) == []

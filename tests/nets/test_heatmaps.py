@@ -1,6 +1,9 @@
+from itertools import product
+
+import pytest
 import torch
 
-from bodyloop.nets.heatmaps import cell_centers, draw_gaussians, find_peaks
+from bodyloop.nets.heatmaps import cell_centers, draw_gaussians, find_peaks, soft_argmax
 
 
 def places(count: int, seed: int = 0) -> torch.Tensor:
@@ -48,3 +51,25 @@ def test_far_bumps_do_not_pull():
 def test_gradients_against_finite_differences():
     maps = draw_gaussians(places(1), torch.ones(1, 17), 10)[:, :2].double().clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda m: find_peaks(m)[0], maps, atol=1e-5)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_soft_argmax_is_the_mean_place_of_the_softmax(dims: int):
+    """Beside a loop over all cells, in float64."""
+    sizes = (3, 4, 5)[-dims:]
+    g = torch.Generator().manual_seed(dims)
+    logits = torch.randn(2, 3, *sizes, generator=g, dtype=torch.float64)
+    shares = logits.flatten(-dims).softmax(-1).unflatten(-1, sizes)
+    wanted = torch.zeros(2, 3, dims, dtype=torch.float64)
+    for cell in product(*map(range, sizes)):
+        place = [(2 * i + 1) / size - 1 for i, size in zip(cell, sizes, strict=True)][::-1]
+        wanted += shares[(..., *cell)][..., None] * torch.tensor(place, dtype=torch.float64)
+    torch.testing.assert_close(soft_argmax(logits, dims), wanted)
+
+
+def test_soft_argmax_follows_peaks_and_mirrors():
+    logits = torch.randn(1, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    mirrored = soft_argmax(logits.flip(-1))
+    torch.testing.assert_close(mirrored, soft_argmax(logits) * torch.tensor([-1.0, 1.0]))
+    logits[..., 6, 1] = 100.0
+    torch.testing.assert_close(soft_argmax(logits)[0, 0], torch.tensor([3 / 8 - 1, 13 / 8 - 1]))

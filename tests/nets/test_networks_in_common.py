@@ -14,6 +14,7 @@ from bodyloop.nets.build import NETWORKS, Config, build, load_estimator, name_of
 from bodyloop.nets.estimator import Crops, Estimator, mean_pose
 from bodyloop.nets.hmr import HmrConfig
 from bodyloop.nets.multistage import Multistage, MultistageConfig, StagedEstimate
+from bodyloop.nets.pose2pose import Pose2Pose, Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
 from bodyloop.priors import load_prior
 from made_up import random_bodies
@@ -101,11 +102,13 @@ def test_people_do_not_see_each_other_in_evaluation(name: str):
 
 @every_network
 def test_starts_near_the_mean(name: str):
-    """Untrained networks say the mean with small corrections."""
-    network = build(TINY[name]).eval()
-    estimate = network(random_crops(2))
+    """Untrained networks say the mean, or what they start from, with small corrections."""
+    network, crops = build(TINY[name]).eval(), random_crops(2)
+    estimate = network(crops)
     pose = mean_pose()
-    if isinstance(network, Multistage):
+    if getattr(network.config, "start", "") == "candidate":
+        pose = crops.candidate.rotations
+    if isinstance(network, Multistage) or (isinstance(network, Pose2Pose) and network.prior is not None):
         pose[1:] = load_prior(network.config.prior).middle()
     assert geodesic_distance(estimate.rotations, pose.expand(2, 24, 3, 3)).max() < 0.3
     assert estimate.betas.abs().max() < 0.3
@@ -162,8 +165,9 @@ def overfit(network: Estimator, steps: int) -> tuple[float, float]:
         (TwoBranchConfig.small(), 20),
         (TwoBranchConfig.small(("image", "iuv")), 20),
         (MultistageConfig.small(), 70),
+        (Pose2PoseConfig.small(), 20),
     ],
-    ids=["hmr", "one branch", "two branches", "stages"],
+    ids=["hmr", "one branch", "two branches", "stages", "joints"],
 )
 def test_small_twins_learn_eight_people_by_heart(config: Config, steps: int):
     torch.manual_seed(0)
@@ -172,7 +176,13 @@ def test_small_twins_learn_eight_people_by_heart(config: Config, steps: int):
 
 
 @pytest.mark.parametrize(
-    "config", [HmrConfig.small(), TwoBranchConfig.small(("image", "iuv")), MultistageConfig.small()]
+    "config",
+    [
+        HmrConfig.small(),
+        TwoBranchConfig.small(("image", "iuv")),
+        MultistageConfig.small(),
+        Pose2PoseConfig.small("latent"),
+    ],
 )
 def test_small_twins_are_small(config):
     assert sum(p.numel() for p in build(config).parameters() if p.requires_grad) < 2e6
@@ -217,6 +227,10 @@ def test_crops_from_pixels():
         ({"network": "two_branch", "config": '{"inputs": [3]}'}, "an input should be one of"),
         ({"network": "multistage", "config": '{"prior": "gmm"}'}, "no latent space"),
         ({"network": "multistage", "config": '{"kernel": 4}'}, "odd"),
+        ({"network": "pose2pose", "config": '{"pose": "latent", "prior": "gmm"}'}, "no latent space"),
+        ({"network": "pose2pose", "config": '{"levels": 5}'}, "at most 4"),
+        ({"network": "pose2pose", "config": '{"pose": "sitting"}'}, "pose should be one of"),
+        ({"network": "pose2pose", "config": '{"skeleton": "octopus"}'}, "skeleton should be one of"),
         ({"network": "multistage", "config": '{"skeleton": "octopus"}'}, "skeleton should be one of"),
     ],
 )

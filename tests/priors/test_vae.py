@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bodyloop.geometry import axis_angle_to_rotmat, rotmat_to_rot6d
-from bodyloop.priors.prior import latent_energy
+from bodyloop.priors.prior import LatentPrior, latent_energy
 from bodyloop.priors.representation import to_coordinates
 from bodyloop.priors.vae import Vae, rot6d_lengths_and_angles
 
@@ -99,3 +99,10 @@ def test_orthonormal_numbers_have_no_error_and_others_do():
     assert float(rot6d_lengths_and_angles(joints)) == pytest.approx(9.72, rel=1e-5), "joints add up"
     rough = torch.randn(50, 138, generator=G)
     assert (rot6d_lengths_and_angles(rough) > 0).all()
+
+
+def test_derivatives_worked_out_forwards_are_those_of_automatic_differentiation():
+    torch.manual_seed(0)
+    vae = Vae(latent_size=5, width=16).double().eval()
+    z, rows = torch.randn(3, 5).double(), torch.randn(3, 7, 6 * vae.joints).double()
+    torch.testing.assert_close(vae.pull_decoded(z, rows), LatentPrior.pull_decoded(vae, z, rows))

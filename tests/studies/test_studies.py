@@ -1,5 +1,7 @@
 """Tables of networks: rows, claims and curves hold together."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,7 @@ def test_claims_and_curves_speak_of_rows(name: str, monkeypatch: pytest.MonkeyPa
     names = [row.name for row in study.rows]
     assert len(set(names)) == len(names)
     some = Figures(100.0, 120.0, 60.0, dkd_px=5.0, part_iou=0.5, pve_t_mm=30.0, keypoint_px=4.0)
+    some = replace(some, pa_x_mm=20.0, pa_y_mm=20.0, pa_z_mm=40.0)
     monkeypatch.setattr(module, "measure_cells", lambda cells, shop, tell: dict.fromkeys(cells, some))
     table, claims = measure_study(study, Asked(seeds=(0, 1)), None, print)  # type: ignore[arg-type]
     assert [row.name for row in table.rows] == names
@@ -49,3 +52,17 @@ def test_a_table_from_the_command_line(tmp_path: Path, capsys):
     assert (tmp_path / "rong-table7.json").exists()
     assert main(["reproduce", "rong-table7", "-o", str(tmp_path), "--quick", "--count", "3"]) == 2
     assert "leave it out" in capsys.readouterr().err
+
+
+def test_tables_of_candidates_share_one_measurement(tmp_path: Path, capsys):
+    tables = ("mion-table1", "mion-table2", "mion-table3", "mion-table6", "mion-speed")
+    for name in tables:
+        assert main(["reproduce", name, "-o", str(tmp_path), "--quick", "--workers", "1"]) == 0
+        stored = json.loads((tmp_path / f"{name}.json").read_text())
+        for row in stored["rows"]:
+            assert row["ours"] is not None
+    shown = capsys.readouterr().err
+    assert shown.count("networks to train") == 3  # with PNCC, with places, SPIN's
+    table = json.loads((tmp_path / "mion-table3.json").read_text())
+    ours = {row["name"]: row["ours"]["mpjpe_mm"] for row in table["rows"]}
+    assert ours["best path"] <= min(ours["random path"], ours["CEN"], ours["lowest energy"])

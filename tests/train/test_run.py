@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from bodyloop.errors import InputError
 from bodyloop.nets.build import load_estimator
 from bodyloop.train.recipes import RECIPES, Recipe, get_recipe
-from bodyloop.train.run import BEST, LAST, LOG, RECIPE, STATE, Finished, Machine, train
+from bodyloop.train.run import Finished, Machine, train
+from bodyloop.train.run_files import BEST, LAST, LOG, RECIPE, STATE
 from bodyloop.train.settings import from_text
 from bodyloop.train_jobs import TrainingJob, train_network
 

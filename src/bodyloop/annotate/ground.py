@@ -147,20 +147,15 @@ def to_world(tracks: Sequence[Track], ground: Ground, body: BodyModel) -> list[T
     moved = []
     for track in tracks:
         bodies = track.bodies
-        way = turn.to(bodies.translation)
-        pelvis = body.rest_pelvis(bodies.betas)
-        root = way @ bodies.rotations[:, 0]
-        place = (bodies.translation + pelvis - origin.to(pelvis)) @ way.T - pelvis
-        rotations = torch.cat([root[:, None], bodies.rotations[:, 1:]], 1)
-        moved.append(
-            replace(track, bodies=Bodies(rotations, bodies.betas, place), camera=None, frame="world")
-        )
+        here = replace(bodies, translation=bodies.translation - origin.to(bodies.translation))
+        there = here.turned(turn.to(bodies.translation), body.rest_pelvis(bodies.betas))
+        moved.append(replace(track, bodies=there, camera=None, frame="world"))
     return moved
 
 
 def foot_skate(track: Track, ground: Ground, body: BodyModel) -> float:
-    """Metres a second that feet slide along the ground while they touch it, the mean over heels and toes; NaN if none
-    does.
+    """Metres a second that feet slide along the ground from one frame to the next while heel and toe touch it in both,
+    the mean; NaN if none does.
 
     Args:
         track: in camera axes.
@@ -169,6 +164,7 @@ def foot_skate(track: Track, ground: Ground, body: BodyModel) -> float:
     """
     places = feet(body, track.bodies)
     up = ground.up.to(places)
-    flat = places - (places @ up)[..., None] * up
-    touching = ground.above(places) < TOUCHING
-    return float(speeds(flat, track.times)[touching].mean())
+    level = places - (places @ up)[..., None] * up
+    stands = (ground.above(places) < TOUCHING).unflatten(1, (2, 2)).all(2)
+    speed = level.diff(dim=0).norm(dim=-1) / track.times.diff()[:, None].to(places)
+    return float(speed.unflatten(1, (2, 2))[stands[1:] & stands[:-1]].mean())

@@ -134,8 +134,9 @@ def fit_over_time(
         information = torch.stack([solution.information for solution in found]).double()
         betas = torch.stack([solution.bodies.betas[:, 0] for solution in found]).double()
         weighted = (information @ betas[..., None]).sum(0)
-        eye = torch.eye(information.shape[-1], dtype=torch.float64)
-        shape = torch.linalg.solve(information.sum(0) + 1e-9 * eye, weighted)[..., 0].float()
+        # Every window was charged for the shape, which counts once
+        again = (len(spans) - 1) * config.weights.shape**2 * torch.eye(information.shape[-1]).double()
+        shape = torch.linalg.solve(information.sum(0) - again, weighted)[..., 0].float()
         iterations += sum(solution.iterations for solution in found)
         starts = starts.at(_faded([solution.bodies for solution in found], spans, frames))
     for span in spans:
@@ -143,6 +144,8 @@ def fit_over_time(
         iterations = iterations + solution.iterations.cpu()
         pieces.append(solution.bodies)
     bodies = _faded(pieces, spans, frames)
+    if shape is not None:  # as it is, without the rounding of the fade
+        bodies = replace(bodies, betas=shape.to(bodies.betas)[:, None].expand_as(bodies.betas))
     return TrackFits(
         bodies, starts.observed, starts.noise, _errors(body, bodies, evidence, camera), iterations
     )
@@ -239,15 +242,17 @@ class _Starts:
         means = mean_pose_starts(body, mixture, some, its)
         starts = [Start("lifter", lifted, oriented=True)]
         starts += [Start(name, bodies) for name, bodies in zip(YAWS, means, strict=True)]
-        fitter = Fitter(body, mixture, config.frames, lifter.spread)
-        bodies, energy = fitter.every_start(some, its, starts, lifted.pose[:, 3:])
+        every = replace(config.frames, rounds=0, keep_tried=True)
+        tried = Fitter(body, mixture, every, lifter.spread)(some, its, starts, lifted.pose[:, 3:]).tried
+        assert tried is not None
+        bodies, energy = tried.bodies.reshape(len(starts), -1), tried.energy.reshape(len(starts), -1)
         nats = 2 * (config.frames.weights.pose / 2**0.5) ** 2  # pose^2 E is E in nats where this is 2 sigma^2
         ends = fitted.sum(1).cumsum(0).tolist()
         tracks = [
             _bridged(bodies[:, begin:end], energy[:, begin:end] / nats, times[i], fitted[i], body)
             for i, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True))
         ]
-        start = _stacked(tracks)
+        start = Bodies.cat(tracks).reshape(count, frames)
         anchor = problem.target.new_zeros(len(evidence), 69)
         spread = torch.full_like(anchor, torch.inf)
         where = chosen.to(anchor.device)
@@ -258,15 +263,6 @@ class _Starts:
         )
         observed = (problem.weight > 0).any(1).reshape(count, frames).cpu()
         return cls(start, observed, noise, believed, times)
-
-
-def _stacked(several: Sequence[Bodies]) -> Bodies:
-    """People (T,) as (B, T)."""
-    return Bodies(
-        torch.stack([b.rotations for b in several]),
-        torch.stack([b.betas for b in several]),
-        torch.stack([b.translation for b in several]),
-    )
 
 
 def _bridged(bodies: Bodies, charges: Tensor, times: Tensor, fitted: Tensor, body: BodyModel) -> Bodies:
@@ -287,7 +283,7 @@ def _bridged(bodies: Bodies, charges: Tensor, times: Tensor, fitted: Tensor, bod
 def _noise_of(body: BodyModel, bodies: Bodies, problem: FitProblem) -> Tensor:
     """Noise (B,) of the keypoints of people (B, T), estimated from their frames fitted one by one."""
     count, frames = bodies.batch_shape
-    flat = _flat(bodies).to(problem.target)
+    flat = bodies.reshape(-1).to(problem.target)
     seen = problem.weight > 0
     off = reprojection(body.points(flat, problem.points), problem).norm(dim=-1)
     error = torch.where(seen, off, 0.0).sum(1) / seen.sum(1).clamp_min(1) / CROP
@@ -297,17 +293,10 @@ def _noise_of(body: BodyModel, bodies: Bodies, problem: FitProblem) -> Tensor:
     return torch.where(tells.any(1), mean.sqrt(), REFERENCE).cpu()
 
 
-def _flat(bodies: Bodies) -> Bodies:
-    """People (B, T) as (B T,)."""
-    return Bodies(
-        bodies.rotations.flatten(0, 1), bodies.betas.flatten(0, 1), bodies.translation.flatten(0, 1)
-    )
-
-
 def _errors(body: BodyModel, bodies: Bodies, evidence: Evidence, camera: Camera) -> Tensor:
     """Mean distance (B, T) in image pixels between seen and reprojected keypoints; NaN where none is seen."""
     points, known = body.keypoints(evidence.skeleton)
-    flat = _flat(bodies).to(body.v_template)
+    flat = bodies.reshape(-1).to(body.v_template)
     pixels = camera.expand(len(evidence)).to(body.v_template).project(body.points(flat, points))
     seen = (evidence.confidence.to(pixels) > 0) & known
     off = torch.where(seen, (pixels - evidence.keypoints.to(pixels)).norm(dim=-1), 0.0)

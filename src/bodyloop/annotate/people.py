@@ -55,7 +55,7 @@ def fit_people(
         raise ValueError(f"{len(evidence)} people need as many surfaces, got {len(surfaces)}")
     if ("network" in starts) != (estimate is not None):
         raise ValueError('the start "network" and an estimate go together')
-    if surfaces and not _alike(surfaces):
+    if surfaces and not alike(surfaces):
         return Fits.cat(
             [
                 fit_people(
@@ -68,7 +68,7 @@ def fit_people(
                     surface,
                     None if estimate is None else estimate[one],
                 )
-                for one, lens, surface in _one_by_one(camera, surfaces)
+                for one, lens, surface in one_by_one(camera, surfaces)
             ]
         )
     if prior not in get_args(PriorKind):
@@ -121,7 +121,7 @@ def judge_people(
     Raises:
         ValueError: with surfaces of too few or too many people.
     """
-    if surfaces and len(surfaces) == len(evidence) and not _alike(surfaces):
+    if surfaces and len(surfaces) == len(evidence) and not alike(surfaces):
         return Fits.cat(
             [
                 judge_people(
@@ -134,7 +134,7 @@ def judge_people(
                     None if noise is None else noise[one],
                     surface,
                 )
-                for one, lens, surface in _one_by_one(camera, surfaces)
+                for one, lens, surface in one_by_one(camera, surfaces)
             ]
         )
     body = builtin_body() if body is None else body
@@ -147,7 +147,7 @@ def judge_people(
     return fitter.scored(name, bodies, evidence, camera, anchor, noise, surfaces)
 
 
-def _one_by_one(
+def one_by_one(
     camera: Camera, surfaces: Sequence[Surface]
 ) -> Iterator[tuple[slice, Camera, list[Surface] | None]]:
     """Each person's place, camera and surface."""
@@ -158,7 +158,7 @@ def _one_by_one(
         yield one, lens, [surface] if surface else None
 
 
-def _alike(surfaces: Sequence[Surface]) -> bool:
+def alike(surfaces: Sequence[Surface]) -> bool:
     """Whether people can be fitted together: a lone one, or all with a map of the same parts and nothing else."""
     parts = {surface.parts for surface in surfaces}
     return len(surfaces) == 1 or (
@@ -186,4 +186,4 @@ def _in_the_flow(
     noise = fits.noise if config.rounds else None
     start = Start("", fits.bodies, oriented=True)
     found = fitter(fits.evidence, fits.camera, [start], anchor, noise, surfaces)
-    return replace(found, start=fits.start)
+    return replace(found, start=fits.start, tried=fits.tried)

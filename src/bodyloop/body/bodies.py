@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bodyloop import showing
 from bodyloop.geometry import axis_angle_to_rotmat, mirror_rotmat, rotmat_to_axis_angle
 
 SMPL_FLIP = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22)
@@ -72,6 +73,19 @@ class Bodies:
 
     def __getitem__(self, index: int | slice | Tensor | tuple[slice | Tensor, ...]) -> "Bodies":
         return Bodies(self.rotations[index], self.betas[index], self.translation[index])
+
+    def reshape(self, *batch: int) -> "Bodies":
+        """The same bodies with other leading dimensions; -1 stands for what is left."""
+        batch = self.translation[..., 0].reshape(batch).shape
+        return Bodies(
+            self.rotations.reshape(*batch, 24, 3, 3),
+            self.betas.reshape(*batch, self.betas.shape[-1]),
+            self.translation.reshape(*batch, 3),
+        )
+
+    def _repr_html_(self) -> str | None:
+        """A small 3D view in a notebook, with the built-in body; None, and so the text, if that fails."""
+        return showing.html_of(self)
 
     def to(self, *args: Any) -> "Bodies":
         """The same bodies on another device or in another precision."""

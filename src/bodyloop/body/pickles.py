@@ -1,12 +1,17 @@
 """Pickles of strangers, rebuilt without running anything they ask for.
 
-SMPL's body files, 3DPW's sequences, UP-3D's fits and the object arrays in some ``.npz`` files are pickles. Here they
-become arrays, numbers, text, lists and dicts, and nothing else: every class in the stream must be on a short list,
-and the wrapper classes of that list are replaced by inert stand-ins. No chumpy package is needed.
+SMPL's body files, 3DPW's sequences, UP-3D's fits, PHALP's tracks and the object arrays in some ``.npz`` files are
+pickles. Here they become arrays, numbers, text, lists and dicts, and nothing else: every class in the stream must be
+on a short list, and the wrapper classes of that list are replaced by inert stand-ins. No chumpy and no joblib package
+is needed.
 """
 
+import io
+import math
 import pickle
+import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
@@ -15,6 +20,9 @@ import numpy as np
 class PickleRefusedError(Exception):
     """A pickle that is damaged or asks for more than arrays; the message says what it asked for."""
 
+
+LARGEST = 2**31
+"""Bytes that a compressed file may unpack to."""
 
 _BUSY = object()
 
@@ -55,6 +63,10 @@ class _Csr(_Sparse):
 
 class _Dropped(_Wrapper):
     """chumpy expressions that appear only in derived values (posed vertices), which are recomputed."""
+
+
+class _FollowedByBytes(_Wrapper):
+    """joblib's NumpyArrayWrapper: the array's bytes follow in the stream as soon as its state is set."""
 
 
 def _new_array(kind: object, shape: tuple[int, ...], typecode: object) -> np.ndarray:
@@ -100,17 +112,63 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("builtins", "set"): set,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _encode,
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"): _FollowedByBytes,
 }
+
+
+def _allowed(module: str, name: str) -> Any:
+    """What a class or function of a stream stands for; all but the few on the list are refused by name."""
+    try:
+        return _ALLOWED[module, name]
+    except KeyError:
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not an array") from None
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     """Rebuilds numpy arrays and stand-ins; refuses every other class or function by name."""
 
     def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not an array") from None
+        return _allowed(module, name)
+
+
+class _JoblibUnpickler(pickle._Unpickler):
+    """The same for joblib's streams, in which bytes of arrays lie between the pickle's own.
+
+    Python's own unpickler, unlike the compiled one, reads no further than it has to.
+    """
+
+    dispatch = pickle._Unpickler.dispatch.copy()
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, encoding="latin1")
+        self._source = file
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _allowed(module, name)
+
+    def load_build(self) -> None:
+        """Set an object's state; where it stands for an array, read that at once."""
+        super().load_build()  # type: ignore[misc]
+        if isinstance(self.stack[-1], _FollowedByBytes):  # type: ignore[attr-defined]
+            array = _following_array(self._source, self.stack[-1].state)  # type: ignore[attr-defined]
+            self.stack[-1] = array  # type: ignore[attr-defined]
+
+    dispatch[pickle.BUILD[0]] = load_build  # type: ignore[assignment]
+
+
+def _following_array(file: io.BytesIO, state: dict[str, Any]) -> np.ndarray:
+    shape, dtype, order = (state.get(key) for key in ("shape", "dtype", "order"))
+    if (
+        not isinstance(dtype, np.dtype)
+        or dtype.hasobject
+        or order not in ("C", "F")
+        or not isinstance(shape, tuple)
+    ):
+        raise pickle.UnpicklingError("an array in it is of objects, or does not say how it is stored")
+    if state.get("numpy_array_alignment_bytes") is not None:
+        file.read(file.read(1)[0])
+    data = file.read(math.prod(shape) * dtype.itemsize)
+    return np.ndarray(shape, dtype, data, order=order).copy()
 
 
 def load_plain(file: IO[bytes]) -> Any:
@@ -123,8 +181,37 @@ def load_plain(file: IO[bytes]) -> Any:
         PickleRefusedError: if the stream is damaged, or holds a class that is neither an array nor one of the
             array-like wrappers of SMPL's files; the message names it.
     """
+    return _plain(_ArrayUnpickler(file, encoding="latin1").load)
+
+
+def load_joblib(data: bytes) -> Any:
+    """What a file of joblib holds, compressed by zlib or gzip or not at all; under the rules of `load_plain`.
+
+    Raises:
+        PickleRefusedError: as `load_plain`, and if it would unpack to more than `LARGEST` bytes.
+    """
     try:
-        content = _ArrayUnpickler(file, encoding="latin1").load()
+        return _plain(_JoblibUnpickler(io.BytesIO(_unpacked(data))).load)
+    except zlib.error as error:
+        raise PickleRefusedError(str(error)) from None
+
+
+def _unpacked(data: bytes) -> bytes:
+    if not data.startswith((b"\x78", b"\x1f\x8b")):
+        return data
+    unpacker = zlib.decompressobj(wbits=47)  # zlib or gzip, whichever it is
+    unpacked = unpacker.decompress(data, LARGEST)
+    if unpacker.unconsumed_tail:
+        raise PickleRefusedError(f"it unpacks to more than {LARGEST} bytes")
+    if not unpacker.eof:
+        raise PickleRefusedError("it ends too early")
+    return unpacked
+
+
+def _plain(load: Callable[[], Any]) -> Any:
+    """What is loaded, without stand-ins."""
+    try:
+        content = load()
     except Exception as error:  # a damaged stream can raise nearly anything, from EOFError to KeyError
         raise PickleRefusedError(str(error) or type(error).__name__) from None
     try:
@@ -159,6 +246,8 @@ class _Unwrapper:
             return type(value)([self(entry) for entry in value])
         if isinstance(value, _Dropped):
             return None
+        if isinstance(value, _FollowedByBytes):
+            raise PickleRefusedError("an array without its bytes")
         if isinstance(value, _Ch):
             return self(value.state.get("x"))
         try:

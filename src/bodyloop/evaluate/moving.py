@@ -52,13 +52,7 @@ class MovingPeople:
 
     def cut(self, length: int) -> "MovingPeople":
         """The same frames in clips of another length, a divisor of T."""
-        shape = (len(self) * self.frames // length, length)
-        truth = Bodies(
-            self.truth.rotations.reshape(*shape, 24, 3, 3),
-            self.truth.betas.reshape(*shape, 10),
-            self.truth.translation.reshape(*shape, 3),
-        )
-        return MovingPeople(truth, self.camera, self.evidence)
+        return MovingPeople(self.truth.reshape(-1, length), self.camera, self.evidence)
 
     def disturbed(self, noise: float, missing: float, seed: int) -> "MovingPeople":
         """Gaussian noise on every keypoint, sigma = `noise` of the box's longer side, and each missing with probability

@@ -61,6 +61,9 @@ MISSING, NOISE = 0.3, 0.03
 """Robustness: share of joints that are missing; noise as a share of the box's longer side."""
 SOME_FRAMES = 100
 """Frames of the rows with missing and noisy joints, and of those by L-BFGS."""
+PART_STEPS = 3
+"""Most iterations of a round with parts but the last (`FitConfig.part_steps`): a quarter less time on 30 validation
+people, and the same errors to a tenth of a millimetre, or lower."""
 CHUNK = 50
 """Frames of a task of a worker, so that both cores have work to the end."""
 SEPARATION_POSES = 5000
@@ -177,6 +180,7 @@ def _fitted(task: Task, body: BodyModel) -> Bodies:
         backend=method.backend,
         space=method.space,
         parts=task.parts or 0.0,
+        part_steps=PART_STEPS,
     )
     surfaces = None if task.parts is None else true_parts(people, body)
     return Fitter(body, prior, config)(people.evidence, people.camera, starts, surfaces=surfaces).bodies

@@ -101,7 +101,7 @@ def measured(task: Task) -> dict[str, Figures]:
         note(row_name(length, exact=task.exact), clips, partial(_together, clips, body))
     if not task.exact:
         single = fit_people(people.evidence, people.camera, body, prior="flow")
-        note(row_name(1, latent=True), people, partial(_in_clips, single.bodies, people))
+        note(row_name(1, latent=True), people, partial(single.bodies.reshape, len(people), people.frames))
         for length in PAPER_LENGTHS:
             clips = people.cut(length)
             note(row_name(length, latent=True), clips, partial(latent_together, clips, single, body))
@@ -109,17 +109,7 @@ def measured(task: Task) -> dict[str, Figures]:
 
 
 def _static(clips: MovingPeople, body: BodyModel) -> Bodies:
-    return _in_clips(fit_people(clips.evidence, clips.camera, body).bodies, clips)
-
-
-def _in_clips(bodies: Bodies, clips: MovingPeople) -> Bodies:
-    """People (B T,) as (B, T)."""
-    shape = (len(clips), clips.frames)
-    return Bodies(
-        bodies.rotations.unflatten(0, shape),
-        bodies.betas.unflatten(0, shape),
-        bodies.translation.unflatten(0, shape),
-    )
+    return fit_people(clips.evidence, clips.camera, body).bodies.reshape(len(clips), clips.frames)
 
 
 def _together(clips: MovingPeople, body: BodyModel) -> Bodies:
@@ -139,7 +129,7 @@ def latent_together(clips: MovingPeople, single: Fits, body: BodyModel) -> Bodie
     smoothness = Smoothness(latent=weights.pose * (TIMES_PRIOR / 2) ** 0.5)
     problem = FitProblem.build(body, clips.evidence, clips.camera).believed(earned_weight(single.noise))
     space = pose_space(_flow(), "latent")
-    start = _in_clips(single.bodies, clips)
+    start = single.bodies.reshape(len(clips), clips.frames)
     return solve_tracks(body, problem, clips.times, space, start, weights, smoothness).bodies
 
 

@@ -92,7 +92,7 @@ class Video:
                 ) from None
             if first is None:
                 raise InputError(f"{path}: expected a video with frames, got none; copy or record it again")
-            self.turned = round(getattr(first, "rotation", 0) / 90) * 90 % 360
+            self.turned = round(first.rotation / 90) * 90 % 360
             width, height = first.width, first.height
         self.size: tuple[int, int] = (height, width) if self.turned in (90, 270) else (width, height)
         if min(self.size) < MIN_SIDE:
@@ -143,7 +143,7 @@ class Video:
                 last = now
                 if number < first:
                     continue
-                pixels = self._upright(frame.to_ndarray(format="rgb24"))
+                pixels = turned(frame.to_ndarray(format="rgb24"), self.turned)
                 if pixels.shape[1::-1] == self.size:
                     yield VideoFrame(number, now, pixels)
         count = number + 1
@@ -154,5 +154,7 @@ class Video:
                 "What is there was used"
             )
 
-    def _upright(self, pixels: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(np.rot90(pixels, self.turned // 90)) if self.turned else pixels
+
+def turned(pixels: np.ndarray, degrees: float) -> np.ndarray:
+    """Pixels (H, W, 3) turned counter-clockwise by the nearest multiple of a right angle."""
+    return np.ascontiguousarray(np.rot90(pixels, round(degrees / 90)))

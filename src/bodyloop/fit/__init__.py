@@ -1,6 +1,7 @@
 """Fitting: solvers, staged fitting, starts."""
 
 from bodyloop.fit.fitter import FitConfig, Fits, Fitter, Start
+from bodyloop.fit.hypotheses import Hypotheses
 from bodyloop.fit.problem import MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import Stage
 from bodyloop.fit.solve import Solution, solve
@@ -15,6 +16,7 @@ __all__ = [
     "FitProblem",
     "Fits",
     "Fitter",
+    "Hypotheses",
     "Solution",
     "Stage",
     "Start",

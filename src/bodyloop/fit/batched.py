@@ -33,8 +33,10 @@ from bodyloop.fit.schedule import (
 from bodyloop.fit.solve import Solution, torso_weight
 from bodyloop.fit.spaces import PoseSpace
 from bodyloop.geometry import axis_angle_to_rotmat
-from bodyloop.priors.representation import skew
+from bodyloop.priors.representation import SIZES, skew
 
+TURNS = SIZES["axis_angle"]
+"""Numbers by which the joints of the body pose turn in their own frames."""
 _MAX_EXP = 20.0
 
 
@@ -157,6 +159,14 @@ class System:
 
     def jacobian(self, state: State, frames: JointFrames, pieces: Tensor, problem: FitProblem) -> Tensor:
         """d residual / d unknowns (B, 2 K, 16 + Q); first stage: of orientation and translation alone (B, 2 K, 6)."""
+        rows = self.turn_jacobian(frames, pieces, problem)
+        if not self.stage.whole:
+            return rows
+        root, turns, rest = rows.split([3, TURNS, 13], -1)
+        return torch.cat([root, self.space.pull(state.pose, turns), rest], -1)
+
+    def turn_jacobian(self, frames: JointFrames, pieces: Tensor, problem: FitProblem) -> Tensor:
+        """The same by the joints' turns in their own frames instead of the pose's unknowns, (B, 2 K, 16 + 69)."""
         p = self.points.collect(pieces)
         z = p[..., 2:].clamp_min(MIN_DEPTH)
         slope = (p[..., :2] / z)[..., None]
@@ -167,32 +177,52 @@ class System:
 
         turns, shape = self.point_jacobian(frames, pieces)
         eye = torch.eye(3, dtype=p.dtype, device=p.device).expand(*p.shape[:2], 3, 3)
-        root, trans = project(turns[..., :3]), project(eye)
         if not self.stage.whole:
-            return torch.cat([root, trans], -1)
-        return torch.cat(
-            [root, self.space.pull(state.pose, project(turns[..., 3:])), project(shape), trans], -1
-        )
+            return torch.cat([project(turns[..., :3]), project(eye)], -1)
+        return torch.cat([project(turns), project(shape), project(eye)], -1)
+
+    def _lifted(self, state: State, hessian: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Hessian and gradient by the joints' turns to those by the unknowns."""
+        eye = torch.eye(TURNS, dtype=hessian.dtype, device=hessian.device).expand(len(hessian), -1, -1)
+        lift = hessian.new_zeros(len(hessian), 16 + TURNS, 16 + self.space.size)
+        lift.diagonal(dim1=1, dim2=2)[:, :3] = 1
+        lift[:, -13:, -13:] = torch.eye(13).to(lift)
+        lift[:, 3:-13, 3:-13] = self.space.pull(state.pose, eye)
+        return lift.mT @ hessian @ lift, (lift.mT @ gradient[..., None])[..., 0]
 
     def normal_equations(
         self, state: State, frames: JointFrames, pieces: Tensor, problem: FitProblem, weight: Tensor,
-        depth0: Tensor,
+        depth0: Tensor, curve: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Half Gauss-Newton Hessian (B, U, U) and half gradient (B, U); U is 16 + Q, 6 in the first stage."""
+        """Half Gauss-Newton Hessian (B, U, U) and half gradient (B, U); U is 16 + Q, 6 in the first stage.
+
+        ``curve`` (B, Q, Q) is the prior's Hessian, worked out if not given.
+        """
         w = self.stage.weights
         p = self.points.collect(pieces)
         residual = p[..., :2] / p[..., 2:].clamp_min(MIN_DEPTH) * problem.focal[:, None] - problem.target
-        rows = self.jacobian(state, frames, pieces, problem)
+        # Many residuals are summed up by the joints' turns, which are fewer than many a prior's numbers.
+        by_turns = self.stage.whole and residual[0].numel() > 16 + TURNS
+        rows = (
+            self.turn_jacobian(frames, pieces, problem)
+            if by_turns
+            else self.jacobian(state, frames, pieces, problem)
+        )
         irls = weight[..., None] * (w.sigma**2 / (w.sigma**2 + residual.square())).square()
         scale = irls.flatten(1)
         hessian = rows.mT @ (rows * scale[..., None])
         gradient = (rows.mT @ (scale * residual.flatten(1))[..., None])[..., 0]
+        if by_turns:
+            hessian, gradient = self._lifted(state, hessian, gradient)
         if not self.stage.whole:
             d2 = self.stage.depth**2
             hessian[:, 5, 5] += d2 / depth0.square()
             gradient[:, 5] += d2 * (state.trans[:, 2] / depth0 - 1) / depth0
             return hessian, gradient
-        prior_hessian, prior_gradient = self.space.quadratic(state.pose)
+        if curve is None:
+            prior_hessian, prior_gradient = self.space.quadratic(state.pose)
+        else:
+            prior_hessian, prior_gradient = curve, self.space.gradient(state.pose)
         hessian[:, self.pose, self.pose] += 0.5 * w.pose**2 * prior_hessian
         gradient[:, self.pose] += 0.5 * w.pose**2 * prior_gradient
         hessian.diagonal(dim1=1, dim2=2)[:, self.betas] += w.shape**2
@@ -260,16 +290,19 @@ def _solve_stage(
     result[:] = energy
     damping = torch.full_like(energy, DAMPING_START)
     keep = torch.isfinite(energy)
-    for _ in range(stage.steps):
+    curve: Tensor | None = None
+    for number in range(stage.steps):
         if not keep.all():
             alive, part, weight, depth0 = alive[keep], part[keep], weight[keep], depth0[keep]
             now, energy, damping = now.select(keep), energy[keep], damping[keep]
             frames = JointFrames(frames.rotations[keep], frames.positions[keep], frames.rest[keep])
-            pieces = pieces[keep]
+            pieces, curve = pieces[keep], None if curve is None else curve[keep]
         if len(alive) == 0:
             break
         count[alive] += 1
-        hessian, gradient = system.normal_equations(now, frames, pieces, part, weight, depth0)
+        if stage.whole and space.refresh > 1 and number % space.refresh == 0:
+            curve = space.quadratic(now.pose)[0]
+        hessian, gradient = system.normal_equations(now, frames, pieces, part, weight, depth0, curve)
         step = _damped_step(hessian, gradient, damping)
         if not stage.whole:
             step = torch.cat([step[:, :3], step.new_zeros(len(step), space.size + 10), step[:, 3:]], 1)

@@ -9,10 +9,11 @@ from torch import Tensor
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.evidence import Evidence
 from bodyloop.fit.energy import energy_terms, total_energy
+from bodyloop.fit.hypotheses import Hypotheses
 from bodyloop.fit.noise import earned_weight, estimated_noise
 from bodyloop.fit.problem import CROP, MATCHED, TUNED, EnergyWeights, FitProblem
 from bodyloop.fit.schedule import MIN_DEPTH, Stage
-from bodyloop.fit.solve import Backend, Solution, solve
+from bodyloop.fit.solve import Backend, solve
 from bodyloop.fit.spaces import SpaceKind, pose_space
 from bodyloop.fit.surface import Surface, aligned
 from bodyloop.geometry import Camera
@@ -32,6 +33,8 @@ class FitConfig:
         parts: weight of part alignment.
         part_rounds: rounds at least where parts are aligned, each with the partners of the body so far; noise is
             estimated in them unless `rounds` is 0.
+        part_steps: most iterations of each of these rounds but the last; `steps` if None. Partners change after each,
+            so that a round need not find the very bottom.
         orient_steps: most iterations of the first stage (orientation and translation, torso only).
         steps: most iterations of the last stage.
         backend: see `bodyloop.fit.solve.solve`.
@@ -41,6 +44,7 @@ class FitConfig:
         high_pose: nor one whose pose has a higher energy under the prior, in nats (of the poses that the
             shipped mixture was trained on, 0.1 % have more than 96).
         high_beta: nor one with a shape coefficient beyond this many standard deviations (SPIN 3.5: 3).
+        keep_tried: whether `Fits.tried` tells what every start led to.
     """
 
     weights: EnergyWeights = TUNED
@@ -49,6 +53,7 @@ class FitConfig:
     dense: float = 0.5
     parts: float = 0.3
     part_rounds: int = 6
+    part_steps: int | None = None
     orient_steps: int = 8
     steps: int = 40
     backend: Backend = "auto"
@@ -57,11 +62,14 @@ class FitConfig:
     high_error: float = 0.06
     high_pose: float = 100.0
     high_beta: float = 3.0
+    keep_tried: bool = False
 
-    def stages(self, oriented: bool, weights: EnergyWeights | None = None) -> tuple[Stage, ...]:
-        """The schedule, with `weights` or others; a start that knows its orientation skips the first stage."""
+    def stages(
+        self, oriented: bool, weights: EnergyWeights | None = None, steps: int | None = None
+    ) -> tuple[Stage, ...]:
+        """The schedule, with other weights or steps if given; an oriented start skips the first stage."""
         weights = weights or self.weights
-        last = Stage(True, weights, self.steps)
+        last = Stage(True, weights, steps or self.steps)
         return (last,) if oriented else (Stage(False, weights, self.orient_steps), last)
 
 
@@ -98,6 +106,7 @@ class Fits:
             them; NaN if nobody gave or estimated it.
         start: N names of the starts that won.
         doubts: N tuples of reasons not to trust the person; empty = trusted.
+        tried: what every start led to, before the best was chosen and fitted on; None unless it was asked for.
     """
 
     bodies: Bodies
@@ -111,6 +120,7 @@ class Fits:
     noise: Tensor
     start: tuple[str, ...]
     doubts: tuple[tuple[str, ...], ...]
+    tried: Hypotheses | None = None
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -126,6 +136,8 @@ class Fits:
             raise ValueError("Fits.cat needs at least one")
         first = several[0]
         names = list(dict.fromkeys(name for fits in several for name in fits.terms))
+        firsts = [sum(map(len, several[:i])) for i in range(len(several))]
+        tried = [f.tried.of_later(n) for f, n in zip(several, firsts, strict=True) if f.tried is not None]
         cameras = [fits.camera.expand(len(fits)) for fits in several]
         evidence = [fits.evidence for fits in several]
 
@@ -157,6 +169,7 @@ class Fits:
             joined(lambda f: f.noise),
             tuple(name for f in several for name in f.start),
             tuple(doubts for f in several for doubts in f.doubts),
+            Hypotheses.cat(tried) if tried else None,
         )
 
     def to(self, device: torch.device | str) -> "Fits":
@@ -170,26 +183,34 @@ class Fits:
             error_box=self.error_box.to(device),
             seen=self.seen.to(device),
             noise=self.noise.to(device),
+            tried=None if self.tried is None else self.tried.to(device),
+        )
+
+    def __getitem__(self, index: Tensor) -> "Fits":
+        """People by their numbers (M,) int64, each with a camera of their own."""
+        index = index.to(self.energy.device)
+        numbers, camera = index.tolist(), self.camera.expand(len(self))
+        return Fits(
+            bodies=self.bodies[index],
+            camera=Camera(camera.focal[numbers], camera.center[numbers], camera.size),
+            evidence=self.evidence[index.cpu()],
+            energy=self.energy[index],
+            terms={name: values[index] for name, values in self.terms.items()},
+            error_px=self.error_px[index],
+            error_box=self.error_box[index],
+            seen=self.seen[index],
+            noise=self.noise[index],
+            start=tuple(self.start[i] for i in numbers),
+            doubts=tuple(self.doubts[i] for i in numbers),
+            tried=None if self.tried is None else self.tried.of_people(numbers),
         )
 
     def where(self, mask: Tensor, other: "Fits") -> "Fits":
         """These people where the mask (N,) bool says so, and those of another fit of the same evidence elsewhere."""
-        both, count = Fits.cat([self, other]), len(self)
+        count = len(self)
         keep = mask.to(self.energy.device)
         index = torch.arange(count, device=keep.device) + torch.where(keep, 0, count)
-        numbers = index.tolist()
-        return replace(
-            self,
-            bodies=both.bodies[index],
-            energy=both.energy[index],
-            terms={name: values[index] for name, values in both.terms.items()},
-            error_px=both.error_px[index],
-            error_box=both.error_box[index],
-            seen=both.seen[index],
-            noise=both.noise[index],
-            start=tuple(both.start[i] for i in numbers),
-            doubts=tuple(both.doubts[i] for i in numbers),
-        )
+        return replace(Fits.cat([self, other])[index], camera=self.camera, evidence=self.evidence)
 
     @property
     def trusted(self) -> Tensor:
@@ -204,6 +225,7 @@ class _Found:
     bodies: Bodies
     pose: Tensor
     start: tuple[str, ...]
+    tried: Hypotheses | None = None
 
 
 @dataclass(frozen=True)
@@ -259,14 +281,16 @@ class Fitter:
         weights = self.config.matched if given else self.config.weights
         believed = self._believed(problem, camera, noise, surfaces)
         found = self._best(believed, ordered, weights)
-        for _ in range(self._rounds(given, surfaces)):
+        rounds = self._rounds(given, surfaces)
+        for number in range(rounds):
             if not given and self.config.rounds:
                 _, error_box, _ = self._off(problem, evidence, camera, found.bodies)
                 noise = estimated_noise(error_box, _points(problem, surfaces))
                 weights = self.config.matched
             believed = self._believed(problem, camera, noise, surfaces, found.bodies)
-            better = self._best(believed, [Start("", found.bodies, oriented=True)], weights)
-            found = replace(better, start=found.start)
+            steps = self.config.part_steps if number < rounds - 1 and _have_parts(surfaces) else None
+            better = self._best(believed, [Start("", found.bodies, oriented=True)], weights, steps)
+            found = replace(better, start=found.start, tried=found.tried)
         return self._judged(problem, believed, evidence, camera, found, weights, noise)
 
     def scored(
@@ -298,29 +322,6 @@ class Fitter:
         found = _Found(bodies, pose, (name,) * len(evidence))
         weights = self.config.weights if noise is None else self.config.matched
         return self._judged(problem, believed, evidence, camera, found, weights, noise)
-
-    def every_start(
-        self, evidence: Evidence, camera: Camera, starts: list[Start], anchor: Tensor | None = None
-    ) -> tuple[Bodies, Tensor]:
-        """What each start leads to, with `FitConfig.weights`, for whoever wants to choose otherwise than by energy.
-
-        Returns:
-            bodies (S, N), and their energies (S, N), infinite where a fit failed.
-
-        Raises:
-            ValueError: without starts.
-        """
-        if not starts:
-            raise ValueError("fitting needs at least one start")
-        problem = self._problem(evidence, camera, anchor, None)
-        solutions = [self._solved(problem, [start], self.config.weights) for start in starts]
-        bodies = Bodies(
-            torch.stack([s.bodies.rotations for s in solutions]),
-            torch.stack([s.bodies.betas for s in solutions]),
-            torch.stack([s.bodies.translation for s in solutions]),
-        )
-        energy = torch.stack([s.energy for s in solutions])
-        return bodies, energy.nan_to_num(torch.inf, posinf=torch.inf)
 
     def _problem(
         self, evidence: Evidence, camera: Camera, anchor: Tensor | None, surfaces: Sequence[Surface] | None
@@ -366,33 +367,36 @@ class Fitter:
             believed = believed.with_points(points, target, self.config.parts * weight)
         return believed
 
-    def _best(self, problem: FitProblem, starts: list[Start], weights: EnergyWeights) -> "_Found":
+    def _best(
+        self, problem: FitProblem, starts: list[Start], weights: EnergyWeights, steps: int | None = None
+    ) -> "_Found":
         """The fit of lowest energy of each person; starts without an orientation come first."""
         like = problem.target
         n, guessed = len(problem), sum(not s.oriented for s in starts)
         people = torch.arange(n, device=like.device)
         solutions = [
-            self._solved(problem, group, weights) for group in (starts[:guessed], starts[guessed:]) if group
+            solve(
+                self.body,
+                problem[people.repeat(len(group))],
+                self.prior,
+                Bodies.cat([s.bodies.to(like) for s in group]),
+                self.config.stages(oriented, weights, steps),
+                self.config.backend,
+                self.config.space,
+            )
+            for oriented, group in ((False, starts[:guessed]), (True, starts[guessed:]))
+            if group
         ]
         energy = torch.cat([s.energy for s in solutions]).reshape(len(starts), n)
         best = energy.nan_to_num(torch.inf, posinf=torch.inf).argmin(0)
-        bodies = Bodies.cat([s.bodies for s in solutions])[best * n + people]
+        bodies = Bodies.cat([s.bodies for s in solutions])
         pose = torch.cat([s.pose for s in solutions])[best * n + people]
-        return _Found(bodies, pose, tuple(starts[i].name for i in best.tolist()))
-
-    def _solved(self, problem: FitProblem, starts: list[Start], weights: EnergyWeights) -> Solution:
-        """All people from starts that know their orientation, or from starts that do not."""
-        like = problem.target
-        people = torch.arange(len(problem), device=like.device)
-        return solve(
-            self.body,
-            problem[people.repeat(len(starts))],
-            self.prior,
-            Bodies.cat([s.bodies.to(like) for s in starts]),
-            self.config.stages(starts[0].oriented, weights),
-            self.config.backend,
-            self.config.space,
-        )
+        tried = None
+        if self.config.keep_tried:
+            names = tuple(start.name for start in starts for _ in range(n))
+            tried = Hypotheses(bodies, people.repeat(len(starts)), energy.flatten(), names)
+        chosen = tuple(starts[i].name for i in best.tolist())
+        return _Found(bodies[best * n + people], pose, chosen, tried)
 
     def _off(
         self, problem: FitProblem, evidence: Evidence, camera: Camera, bodies: Bodies
@@ -444,6 +448,7 @@ class Fitter:
             noise=torch.full_like(error, torch.nan) if noise is None else noise,
             start=found.start,
             doubts=doubts,
+            tried=found.tried,
         )
 
     def _doubts(

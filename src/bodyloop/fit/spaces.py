@@ -30,10 +30,12 @@ class PoseSpace(ABC):
     Attributes:
         prior: whose energy is charged.
         size: Q.
+        refresh: iterations of a fit that one Hessian of the prior serves.
     """
 
     prior: PosePrior
     size: int
+    refresh: int = 1
 
     @abstractmethod
     def coordinates(self, q: Tensor) -> Tensor:
@@ -54,6 +56,10 @@ class PoseSpace(ABC):
     @abstractmethod
     def quadratic(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Gauss-Newton Hessian (B, Q, Q) and gradient (B, Q) of the energy."""
+
+    @abstractmethod
+    def gradient(self, q: Tensor) -> Tensor:
+        """Gradient (B, Q) alone."""
 
     @abstractmethod
     def to(self, *args: Any) -> Self:
@@ -99,7 +105,7 @@ class AmbientSpace(PoseSpace):
     """The prior's own numbers are the unknowns (eq. 5)."""
 
     def __init__(self, prior: PosePrior) -> None:
-        self.prior, self.size = prior, SIZES[prior.representation]
+        self.prior, self.size, self.refresh = prior, SIZES[prior.representation], prior.refresh
 
     def coordinates(self, q: Tensor) -> Tensor:
         """They are the unknowns."""
@@ -120,6 +126,10 @@ class AmbientSpace(PoseSpace):
     def quadratic(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """The prior's."""
         return self.prior.quadratic_at(q)
+
+    def gradient(self, q: Tensor) -> Tensor:
+        """The prior's."""
+        return self.prior.gradient_at(q)
 
     def to(self, *args: Any) -> "AmbientSpace":
         """Moves the prior."""
@@ -153,6 +163,10 @@ class LatentSpace(PoseSpace):
         """The identity, and z."""
         eye = torch.eye(self.size, dtype=q.dtype, device=q.device)
         return eye.expand(len(q), -1, -1), q
+
+    def gradient(self, q: Tensor) -> Tensor:
+        """z."""
+        return q
 
     def to(self, *args: Any) -> "LatentSpace":
         """Moves the prior."""

@@ -123,23 +123,13 @@ def solve_tracks(
     stage = Stage(True, EnergyWeights(weights.pose, weights.bend, 0.0, weights.sigma, weights.anchor), steps)
     all_frames = frames_of(body, problem, space, stage)
     like = all_frames.like
-    flat = Bodies(
-        start.rotations.flatten(0, 1).to(like),
-        start.betas.flatten(0, 1).to(like),
-        start.translation.flatten(0, 1).to(like),
-    )
-    state = State.of(flat, all_frames.space)
+    state = State.of(start.to(like).reshape(-1), all_frames.space)
     state.betas = start.betas.to(like).mean(1)
     distance = start.translation[..., 2].to(like).median(1).values.clamp_min(MIN_DEPTH)
     chains = _Chains(all_frames, times.to(like), distance, weights.shape, smoothness, fixed_shape)
     energy, information, iterations = _minimise(chains, state, steps)
     frame_energy = all_frames.measure(chains.spread(state))[0].reshape(count, frames)
-    found = chains.spread(state).bodies(all_frames.space)
-    bodies = Bodies(
-        found.rotations.unflatten(0, (count, frames)),
-        found.betas.unflatten(0, (count, frames)),
-        found.translation.unflatten(0, (count, frames)),
-    )
+    bodies = chains.spread(state).bodies(all_frames.space).reshape(count, frames)
     given = start.betas
     return TrackSolution(
         bodies.to(given.device, given.dtype),

@@ -1,6 +1,12 @@
 """Rotations, cameras, boxes and crops, Procrustes. Knows nothing of bodies."""
 
-from bodyloop.geometry.boxes import CropTransform, keypoint_boxes, square_boxes
+from bodyloop.geometry.boxes import (
+    CropTransform,
+    box_overlap,
+    keypoint_boxes,
+    pair_boxes,
+    square_boxes,
+)
 from bodyloop.geometry.cameras import Camera, WeakPerspective, default_focal
 from bodyloop.geometry.procrustes import Similarity, align_rigid, align_similarity
 from bodyloop.geometry.rotations import (
@@ -24,11 +30,13 @@ __all__ = [
     "align_rigid",
     "align_similarity",
     "axis_angle_to_rotmat",
+    "box_overlap",
     "default_focal",
     "geodesic_distance",
     "keypoint_boxes",
     "look_at_points",
     "mirror_rotmat",
+    "pair_boxes",
     "rot6d_to_rotmat",
     "rotmat_to_axis_angle",
     "rotmat_to_rot6d",

@@ -106,3 +106,27 @@ class CropTransform:
         turn = torch.zeros(*flat.shape[:-2], 3, 3, dtype=flat.dtype, device=flat.device)
         turn[..., :2, :2], turn[..., 2, 2] = flat, 1.0
         return turn
+
+
+def box_overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union (N, M) of boxes (N, 4) and (M, 4), x0, y0, x1, y1; 0 for boxes that are none."""
+    low, high = torch.maximum(a[:, None, :2], b[None, :, :2]), torch.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = (high - low).clamp_min(0).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(-1) for boxes in (a, b)]
+    return (shared / (areas[0][:, None] + areas[1] - shared)).nan_to_num(0, 0, 0)
+
+
+def pair_boxes(a: Tensor, b: Tensor, least: float = 0.0) -> list[tuple[int, int]]:
+    """Pairs (n, m) of the largest overlap first, each box of (N, 4) and of (M, 4) once.
+
+    Args:
+        a, b: boxes.
+        least: overlap that a pair must have more than.
+    """
+    overlap = box_overlap(a, b)
+    pairs = []
+    while overlap.numel() and float(overlap.max()) > least:
+        n, m = divmod(int(overlap.argmax()), overlap.shape[1])
+        pairs.append((n, m))
+        overlap[n], overlap[:, m] = 0, 0
+    return pairs

@@ -16,6 +16,9 @@ HUB = "hub"
 SHIPPED = "shipped"
 """In place of a weights file: the small backbone that comes with bodyloop (`bodyloop.train.backbone`)."""
 
+_ROLE = "backbone."
+"""What the names of a backbone's weights begin with in the files of `Hmr`, `Pose2Pose` and `Pose2d`."""
+
 _PUBLISHED = "https://download.pytorch.org/models/"
 _HUB_FILES = {
     "resnet18": "resnet18-f37072fd.pth",
@@ -95,7 +98,8 @@ def make_backbone(name: str, width: int = 64) -> ResNet | TimmBackbone:
 def load_backbone(backbone: nn.Module, name: str, source: str | Path) -> None:
     """Put trained weights into a backbone that `make_backbone` made.
 
-    Classifiers among them are left out. Nothing is downloaded unless `source` says so.
+    Classifiers among them are left out; of networks that bodyloop trained, whose backbone is called so, all but that.
+    Nothing is downloaded unless `source` says so.
 
     Args:
         backbone: changed in place.
@@ -114,7 +118,8 @@ def load_backbone(backbone: nn.Module, name: str, source: str | Path) -> None:
         state = _read(Path(source))
     wanted = backbone.state_dict()
     prefix = "model." if name.startswith("timm/") else ""
-    found = {prefix + key: value for key, value in state.items() if prefix + key in wanted}
+    own = {k.removeprefix(_ROLE): v for k, v in state.items() if k.startswith(_ROLE)}
+    found = {prefix + key: value for key, value in (own or state).items() if prefix + key in wanted}
     # Files of torch before 0.4.1 do not count batches.
     missing = sorted(k for k in set(wanted) - set(found) if not k.endswith("num_batches_tracked"))
     wrong = [k for k, v in found.items() if v.shape != wanted[k].shape]

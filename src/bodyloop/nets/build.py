@@ -13,16 +13,20 @@ from bodyloop.errors import InputError
 from bodyloop.nets.backbones import load_backbone
 from bodyloop.nets.estimator import Estimator
 from bodyloop.nets.hmr import Hmr, HmrConfig
+from bodyloop.nets.mrt import Mrt, MrtConfig
 from bodyloop.nets.multistage import Multistage, MultistageConfig
+from bodyloop.nets.pose2pose import Pose2Pose, Pose2PoseConfig
 from bodyloop.nets.two_branch import TwoBranch, TwoBranchConfig
 from bodyloop.network_files import read_network, save_network
 
-Config = HmrConfig | TwoBranchConfig | MultistageConfig
+Config = HmrConfig | TwoBranchConfig | MultistageConfig | Pose2PoseConfig | MrtConfig
 
 NETWORKS: dict[str, tuple[type[Config], Callable[[Any], Estimator]]] = {
     "hmr": (HmrConfig, Hmr),
     "two_branch": (TwoBranchConfig, TwoBranch),
     "multistage": (MultistageConfig, Multistage),
+    "mrt": (MrtConfig, Mrt),
+    "pose2pose": (Pose2PoseConfig, Pose2Pose),
 }
 """Name of each network: its configuration and its class."""
 
@@ -57,14 +61,14 @@ def name_of(config: Config) -> str:
     return next(name for name, (kind, _) in NETWORKS.items() if type(config) is kind)
 
 
-def save_estimator(network: Estimator, path: str | Path) -> None:
-    """Write weights in single precision, with the configuration in the metadata (safetensors).
+def save_estimator(network: Estimator, path: str | Path, precision: torch.dtype = torch.float32) -> None:
+    """Write weights, with the configuration in the metadata (safetensors).
 
     Raises:
         InputError: if the file cannot be written.
     """
     text = {"network": name_of(network.config), "config": json.dumps(asdict(network.config))}
-    save_network(network, path, text, torch.float32)
+    save_network(network, path, text, precision)
 
 
 def load_estimator(path: str | Path) -> Estimator:

@@ -23,6 +23,19 @@ IMAGE_SPREAD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, eq=False)
+class Candidate:
+    """One body of each of B people, perhaps not the right one, as networks that make it better want it.
+
+    Attributes:
+        pncc: (B, 3, S, S) the bodies as their crops would show them, drawn as projected normalised coordinate code.
+        rotations: (B, 24, 3, 3) in the axes of the crops' cameras.
+    """
+
+    pncc: Tensor
+    rotations: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Crops:
     """B people, each seen in a square of R by R pixels; networks say which of these they need.
 
@@ -30,11 +43,13 @@ class Crops:
         image: (B, 3, R, R) RGB in [0, 1].
         iuv: (B, 3, R, R) I / 24, U, V, all in [0, 1]; 0 where nothing is seen.
         parts: (B, R, R) int64 part labels, -1 where nothing is seen.
+        candidate: bodies to start from.
     """
 
     image: Tensor | None = None
     iuv: Tensor | None = None
     parts: Tensor | None = None
+    candidate: "Candidate | None" = None
 
     @classmethod
     def from_pixels(
@@ -72,6 +87,26 @@ class Crops:
             )
         return given
 
+    def get_candidate(self, side: int) -> tuple[Tensor, Tensor]:
+        """PNCC and rotations of the candidates.
+
+        Args:
+            side: S of the maps that are wanted.
+
+        Raises:
+            InputError: if there are none, or of another size.
+        """
+        if self.candidate is None:
+            raise InputError(
+                "this network makes candidates better, of which the crops have none; give Crops(candidate=...)"
+            )
+        if self.candidate.pncc.shape[1:] != (3, side, side):
+            raise InputError(
+                f"this network needs PNCC of shape (B, 3, {side}, {side}), got {tuple(self.candidate.pncc.shape)}; "
+                f"draw it with {side} pixels"
+            )
+        return self.candidate.pncc, self.candidate.rotations
+
     def to(self, *args: Any) -> "Crops":
         """The same crops on another device or in another precision; labels stay integers."""
         maps = {k: None if v is None else v.to(*args) for k, v in (("image", self.image), ("iuv", self.iuv))}
@@ -79,11 +114,16 @@ class Crops:
         if parts is not None:
             there = next((m for m in maps.values() if m is not None), None)
             parts = parts.to(*args).long() if there is None else parts.to(there.device)
-        return Crops(maps["image"], maps["iuv"], parts)
+        candidate = self.candidate
+        if candidate is not None:
+            candidate = Candidate(candidate.pncc.to(*args), candidate.rotations.to(*args))
+        return Crops(maps["image"], maps["iuv"], parts, candidate)
 
     def __getitem__(self, index: slice | Tensor) -> "Crops":
-        kept = (None if m is None else m[index] for m in (self.image, self.iuv, self.parts))
-        return Crops(*kept)
+        kept = [None if m is None else m[index] for m in (self.image, self.iuv, self.parts)]
+        own = self.candidate
+        candidate = None if own is None else Candidate(own.pncc[index], own.rotations[index])
+        return Crops(kept[0], kept[1], kept[2], candidate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +198,12 @@ class Estimator(nn.Module, ABC):
             network from it.
         inputs: what the network looks at.
         resolution: R of the crops.
+        needs_candidate: whether crops must have a candidate.
     """
 
     config: Any
     inputs: tuple[InputKind, ...] = ("image",)
+    needs_candidate: bool = False
     _mean: Tensor
     _spread: Tensor
 
@@ -175,6 +217,11 @@ class Estimator(nn.Module, ABC):
     def resolution(self) -> int:
         """R of the crops."""
         return int(self.config.resolution)
+
+    @property
+    def candidate_map(self) -> int:
+        """S of the candidates' PNCC; 0 where none is needed."""
+        return 0
 
     @abstractmethod
     def forward(self, crops: Crops) -> Estimate:

@@ -48,3 +48,22 @@ def find_peaks(heatmaps: Tensor, reach: int = 2) -> tuple[Tensor, Tensor]:
     cells = cell_centers(size, heatmaps)
     x, y = (weight.sum(-2) * cells).sum(-1) / total, (weight.sum(-1) * cells).sum(-1) / total
     return torch.stack([x, y], -1), heatmaps.flatten(-2).amax(-1).clamp(0, 1)
+
+
+def soft_argmax(logits: Tensor, dims: int = 2) -> Tensor:
+    """Places (..., K, dims) in crop coordinates, x first: the means of heatmaps' softmax over all their cells.
+
+    Differentiable everywhere (Sun et al., "Integral Human Pose Regression", ECCV 2018, eq. 2). A third dimension goes
+    from -1 to 1 as well.
+
+    Args:
+        logits: (..., K, S, S), or with dims = 3 (..., K, D, S, S), the depth first.
+        dims: of a heatmap.
+    """
+    sizes = logits.shape[-dims:]
+    share = logits.flatten(-dims).softmax(-1).unflatten(-1, sizes)
+    found = []
+    for axis in range(dims):
+        others = [-1 - other for other in range(dims) if other != axis]
+        found.append((share.sum(others) * cell_centers(sizes[-1 - axis], logits)).sum(-1))
+    return torch.stack(found, -1)

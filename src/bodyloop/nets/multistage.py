@@ -254,7 +254,7 @@ class Multistage(Estimator):
         """Rotations (B, 24, 3, 3), and the body pose's numbers (B, D), of pose numbers (B, 6 + D)."""
         facing, pose = numbers[:, :6], numbers[:, 6:]
         if self.config.pose == "latent":
-            with _full_precision(pose):
+            with full_precision(pose):
                 body = self.prior.decode(pose)
         else:
             body = to_rotations(pose, self.prior.representation)
@@ -267,7 +267,7 @@ class Multistage(Estimator):
         return self.prior.energy_at(estimate.pose)
 
 
-def _full_precision(like: Tensor) -> AbstractContextManager[object]:
+def full_precision(like: Tensor) -> AbstractContextManager[object]:
     """No autocast: a flow's matrices are too ill-conditioned for half precision."""
     kind = like.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

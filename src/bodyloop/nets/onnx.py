@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bodyloop.errors import InputError
-from bodyloop.nets.estimator import Crops, Estimator
+from bodyloop.nets.estimator import Candidate, Crops, Estimator
 from bodyloop.nets.multistage import Multistage, StagedEstimate
 from bodyloop.writing import write_atomic
 
@@ -22,12 +22,20 @@ class _Tensors(nn.Module):
         self.network = network
 
     def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
-        estimate = self.network(Crops(**dict(zip(self.network.inputs, maps, strict=True))))
+        given = dict(zip(input_names(self.network), maps, strict=True))
+        candidate = Candidate(given["pncc"], given["rotations"]) if self.network.needs_candidate else None
+        crops = Crops(given.get("image"), given.get("iuv"), given.get("parts"), candidate)
+        estimate = self.network(crops)
         if isinstance(estimate, StagedEstimate):
             place = estimate.seen.keypoints, estimate.seen.confidence
         else:
             place = estimate.camera.scale, estimate.camera.shift
         return estimate.rotations, estimate.betas, *place
+
+
+def input_names(network: Estimator) -> tuple[str, ...]:
+    """Names of the inputs in the ONNX file; shapes as in `Crops`, and "pncc" and "rotations" as in `Candidate`."""
+    return (*network.inputs, *(("pncc", "rotations") if network.needs_candidate else ()))
 
 
 def output_names(network: Estimator) -> tuple[str, ...]:
@@ -39,8 +47,7 @@ def output_names(network: Estimator) -> tuple[str, ...]:
 def export_onnx(network: Estimator, path: str | Path) -> None:
     """Write a network, as it is in evaluation mode, with a free batch size.
 
-    Inputs are named as in `Crops` ("image", "iuv", "parts"), of the network's resolution; results as in
-    `output_names`.
+    Inputs are named as in `input_names`, of the network's resolution; results as in `output_names`.
 
     Raises:
         InputError: if the packages that write ONNX are missing, or the file cannot be written.
@@ -69,6 +76,9 @@ def _exported(network: Estimator) -> bytes:
         else torch.zeros(2, 3, side, side, device=like.device)
         for kind in network.inputs
     )
+    if network.needs_candidate:
+        small = network.candidate_map
+        maps += (torch.zeros(2, 3, small, small).to(like), torch.eye(3).repeat(2, 24, 1, 1).to(like))
     wrapped = _Tensors(network)
     free = {0: torch.export.Dim("batch")}
     log = logging.getLogger("torch.onnx")
@@ -83,7 +93,7 @@ def _exported(network: Estimator) -> bytes:
                 wrapped,
                 maps,
                 file,
-                input_names=list(network.inputs),
+                input_names=list(input_names(network)),
                 output_names=list(output_names(network)),
                 dynamic_shapes={"maps": tuple(free for _ in maps)},
                 dynamo=True,

@@ -91,13 +91,19 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, on CPUs too
 
-    def maps(self, x: Tensor) -> Tensor:
-        """Images (B, 3, H, W) to maps (B, C, H / stride, W / stride)."""
-        return self.groups(x)[-1]
+    def maps(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Images (B, 3, H, W) to maps (B, C, H / stride, W / stride); see `groups`."""
+        return self.groups(x, beside)[-1]
 
-    def groups(self, x: Tensor) -> list[Tensor]:
-        """The maps after each group of blocks."""
-        x = torch.relu(self.bn1(self.conv1(x)))
+    def groups(self, x: Tensor, beside: Tensor | None = None) -> list[Tensor]:
+        """The maps after each group of blocks.
+
+        Args:
+            x: images (B, 3, H, W).
+            beside: (B, width, H / 2, W / 2), added to what the first convolution puts out: that of further channels.
+        """
+        x = self.conv1(x)
+        x = torch.relu(self.bn1(x if beside is None else x + beside))
         x = torch.max_pool2d(x, 3, 2, 1)
         found = []
         for i in range(self.depth):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bodyloop.nets.estimator import Crops, Estimator
+from bodyloop.nets.estimator import Candidate, Crops, Estimator
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,19 @@ def blank_crops(network: Estimator, count: int) -> Crops:
     """Grey crops of `count` people with all that a network may look at, on its device."""
     like, side = next(network.parameters()), network.resolution
     grey = torch.full((count, 3, side, side), 0.5, device=like.device)
-    return Crops(grey, grey, torch.zeros(count, side, side, dtype=torch.long, device=like.device))
+    small = network.candidate_map
+    rest = torch.eye(3, device=like.device).repeat(count, 24, 1, 1)
+    candidate = Candidate(grey.new_full((count, 3, small, small), 0.5), rest)
+    parts = torch.zeros(count, side, side, dtype=torch.long, device=like.device)
+    return Crops(grey, grey, parts, candidate if network.needs_candidate else None)
 
 
-@torch.no_grad()
 def measure_size(network: Estimator) -> NetworkSize:
     """Sizes of a network, which stays as it was."""
     training = network.training
     network.eval()
-    with FlopCounterMode(display=False) as counter:
+    # With gradients: transformers take another way without, which is not counted.
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
         network(blank_crops(network, 1))
     network.train(training)
     file = io.BytesIO()

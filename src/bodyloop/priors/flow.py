@@ -230,6 +230,8 @@ class Flow(NetworkPrior, LatentPrior):
         self.representation = representation
         self.latent_size = size or SIZES[representation]
         self.kind, self.hidden = kind, tuple(hidden)
+        # The Hessian over 138 numbers takes two thirds of an iteration; one that is an iteration old serves as well.
+        self.refresh = 2 if representation == "rot6d" else 1
         self.mixings = nn.ModuleList(Mixing(self.latent_size) for _ in range(steps))
         self.bends = nn.ModuleList(
             Coupling(self.latent_size, self.hidden, bool(k % 2))
@@ -282,7 +284,7 @@ class Flow(NetworkPrior, LatentPrior):
             reversed(self.mixings), reversed(self.bends), reversed(before), strict=True
         ):
             rows = mixing.pull(bend.pull(mixed, rows))  # type: ignore[operator]
-        return rows.mT @ rows, self._gradient(coordinates)
+        return rows.mT @ rows, self.gradient_at(coordinates)
 
     def pull_decoded(self, z: Tensor, rows: Tensor) -> Tensor:
         """As `LatentPrior.pull_decoded`, layer by layer."""

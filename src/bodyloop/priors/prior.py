@@ -20,9 +20,11 @@ class PosePrior(ABC):
 
     Attributes:
         representation: the numbers it judges poses by; fits without a latent space move these.
+        refresh: iterations of a fit that one Hessian of `quadratic_at` serves; gradients are always exact.
     """
 
     representation: Representation = "axis_angle"
+    refresh: int = 1
 
     @abstractmethod
     def energy_at(self, coordinates: Tensor) -> Tensor:
@@ -44,10 +46,10 @@ class PosePrior(ABC):
         residual, pull_back = vjp(self.residual_at, coordinates)  # type: ignore[misc]
         unit = torch.eye(residual.shape[-1], dtype=residual.dtype, device=residual.device)
         rows = vmap(lambda row: pull_back(row.expand_as(residual))[0], out_dims=1)(unit)
-        return rows.mT @ rows, self._gradient(coordinates)
+        return rows.mT @ rows, self.gradient_at(coordinates)
 
-    def _gradient(self, coordinates: Tensor) -> Tensor:
-        """Of the energy (B,) by numbers (B, D)."""
+    def gradient_at(self, coordinates: Tensor) -> Tensor:
+        """Gradient (B, D) of the energy at numbers (B, D)."""
         energy, pull_back = vjp(self.energy_at, coordinates)  # type: ignore[misc]
         gradient: Tensor = pull_back(torch.ones_like(energy))[0]
         return gradient

@@ -72,6 +72,17 @@ class Vae(NetworkPrior, LatentPrior):
         """Codes (..., latent_size) to 6D numbers (..., 6 J), not yet orthonormal."""
         return self.decoder(z)
 
+    def pull_decoded(self, z: Tensor, rows: Tensor) -> Tensor:
+        """As `LatentPrior.pull_decoded`; the decoder's derivatives are worked out forwards, as codes are short."""
+        value, columns = z, torch.eye(self.latent_size, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
+        for layer in self.decoder:
+            if isinstance(layer, nn.Linear):
+                columns = layer.weight @ columns
+            elif isinstance(layer, nn.LeakyReLU):
+                columns = columns * torch.where(value > 0, 1.0, SLOPE)[..., None]
+            value = layer(value)
+        return rows @ columns
+
     def energy_at(self, coordinates: Tensor) -> Tensor:
         """|mean of the posterior|^2 / 2 (...): the latent prior, for poses that the decoder need not reach."""
         return latent_energy(self.encode_coordinates(coordinates))

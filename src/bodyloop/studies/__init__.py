@@ -1,7 +1,10 @@
 """The papers' tables of trained networks: which networks, on whom they are judged, and what was claimed."""
 
-from bodyloop.studies import rong, spin, zanfir
-from bodyloop.studies.study import Study
+from bodyloop.evaluate.claims import Claim
+from bodyloop.evaluate.tables import Table
+from bodyloop.studies import mion, moon, rong, spin, zanfir
+from bodyloop.studies.networks import Tell, Workshop
+from bodyloop.studies.study import Asked, Study, measure_study
 
 STUDIES: dict[str, Study] = {
     "rong-table3": rong.TABLE_3,
@@ -15,10 +18,22 @@ STUDIES: dict[str, Study] = {
     "spin-unpaired": spin.UNPAIRED,
     "zanfir-table2": zanfir.TABLE_2,
     "zanfir-fig4": zanfir.FIGURE_4,
+    "moon-table2": moon.TABLE_2,
+    "moon-table6": moon.TABLE_6,
+    "moon-table7": moon.TABLE_7,
+    "moon-table8": moon.TABLE_8,
+    "moon-table9": moon.TABLE_9,
+    "moon-table10": moon.TABLE_10,
 }
 """Every study, by the name that the command line takes."""
 
 
-def get_study(name: str) -> Study:
-    """A study by name, one of `STUDIES`."""
-    return STUDIES[name]
+def measure_table(name: str, asked: Asked, shop: Workshop, tell: Tell) -> tuple[Table, list[Claim]]:
+    """Train and measure what a table is missing; its name is one of `STUDIES` or `mion.MION`.
+
+    Raises:
+        InputError: no motion capture where there should be, or folders that cannot be written.
+    """
+    if name in mion.MION:
+        return mion.measure_mion(name, asked, shop, tell)
+    return measure_study(STUDIES[name], asked, shop, tell)

@@ -11,9 +11,9 @@ from bodyloop.data.crop_batches import CropBatches, CropSource, Lesson, Wanted
 from bodyloop.data.mixture import Draw
 from bodyloop.data.part_maps import UNKNOWN
 from bodyloop.data.synthetic.streams import stream
-from bodyloop.evaluate.metrics import mean_of_seen, mpjpe, pa_mpjpe, pve, pve_t
+from bodyloop.evaluate.metrics import mean_of_seen, mpjpe, pa_mpjpe, pa_mpjpe_axes, pve, pve_t
 from bodyloop.evaluate.segmentation import confusion, draw_parts
-from bodyloop.evaluate.tables import Figures
+from bodyloop.evaluate.tables import AXES, Figures
 from bodyloop.geometry import Camera
 from bodyloop.nets.estimator import Estimator
 from bodyloop.nets.two_branch import TwoBranchConfig
@@ -86,7 +86,9 @@ def _scores(regressor: Regressor, lesson: Lesson, body: BodyModel) -> dict[str, 
     off = (pixels - batch.keypoints)[:, rows].norm(dim=-1)
     dense = project(body.surface_points(found, lesson.corners, lesson.barycentric), batch.camera)
     distance = (dense - batch.dense_pixels).abs().sum(-1)  # eq. 4 of Rong et al. takes L1
+    axes = zip(AXES, pa_mpjpe_axes(joints, true).unbind(-1), strict=True)
     return {
+        **dict(axes),
         "mpjpe_mm": mpjpe(joints, true),
         "pa_mpjpe_mm": pa_mpjpe(joints, true),
         "mpvpe_mm": pve(vertices, body.vertices(truth), joints[:, 0], true[:, 0]),

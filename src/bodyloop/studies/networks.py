@@ -5,7 +5,6 @@ the same phases share them: the state after those is where the longer ones begin
 is a function of the recipe's part up to there. A killed table goes on where it was.
 """
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -24,10 +23,11 @@ from bodyloop.evaluate.tables import Figures
 from bodyloop.nets.build import build, load_estimator
 from bodyloop.studies.measure import measured
 from bodyloop.train.larder import Pantry
-from bodyloop.train.recipes import Recipe, Scale, SyntheticData
-from bodyloop.train.run import LAST, STATE, Machine, train
-from bodyloop.train.settings import to_text
-from bodyloop.train_jobs import TrainingJob, make_tools, with_mocap
+from bodyloop.train.recipes import AnyRecipe, Data, Pose2dRecipe, Recipe, Scale, SyntheticData, recipes_before
+from bodyloop.train.run import Machine
+from bodyloop.train.run_files import LAST, STATE, folder_of
+from bodyloop.train.settings import digest
+from bodyloop.train_jobs import Trainer, TrainingJob, make_tools, train_recipe, with_mocap
 from bodyloop.writing import make_folder, write_atomic
 
 Tell = Callable[[str], None]
@@ -89,9 +89,9 @@ class Workshop:
             self.crops, builtin_body(), Surface.builtin(), self.mocap, self.cache, cores, tell, progress
         )
 
-    def run_folder(self, recipe: Recipe) -> Path:
+    def run_folder(self, recipe: AnyRecipe) -> Path:
         """Of a recipe's run."""
-        return self.folder / f"{recipe.name}-{_digest(to_text(recipe))}"
+        return folder_of(recipe, self.folder)
 
 
 def for_table(recipe: Recipe, scale: Scale, mocap: bool, seed: int, times: int = 1) -> Recipe:
@@ -103,7 +103,11 @@ def for_table(recipe: Recipe, scale: Scale, mocap: bool, seed: int, times: int =
 
 
 def test_people(domain: str, scale: Scale, mocap: bool, size: int) -> SyntheticData:
-    """People of the test split of a domain, with COCO's keypoints."""
+    """People of the test split of a domain, with COCO's keypoints.
+
+    Those of "wild2" take their poses from other subjects: the ones by whom nothing is chosen in tables, since these
+    measure weights of the last step.
+    """
     return SyntheticData(
         domain,  # type: ignore[arg-type]
         TEST_PEOPLE[scale],
@@ -112,6 +116,7 @@ def test_people(domain: str, scale: Scale, mocap: bool, size: int) -> SyntheticD
         size=size,
         poses="mocap" if mocap else "flow",
         skeleton="coco17",
+        subjects="validation" if domain == "wild2" and mocap else None,
     )
 
 
@@ -124,60 +129,80 @@ def measure_cells(cells: Iterable[Cell], shop: Workshop, tell: Tell) -> dict[Cel
     wanted = list(dict.fromkeys(cells))
     missing = [cell for cell in wanted if not _file(cell, shop).exists()]
     if missing:
+        train_all([cell.recipe for cell in missing if cell.trained], shop, tell)
         pantry = shop.pantry(tell)
-        for recipe, data in dict.fromkeys(_data(missing)):
-            pantry.crops(data, recipe)
-        _train_all([cell.recipe for cell in missing if cell.trained], shop, tell)
         for cell in missing:
             _measure(cell, shop, pantry)
     return {cell: Figures(**json.loads(_file(cell, shop).read_text())) for cell in wanted}
 
 
-def _data(cells: Sequence[Cell]) -> list[tuple[Recipe, SyntheticData]]:
-    """What has to be drawn, with a recipe that says how large."""
+def _data(recipes: Iterable[AnyRecipe]) -> list[tuple[AnyRecipe, SyntheticData]]:
+    """What has to be drawn, each once, with a recipe that says how large."""
     found = []
-    for cell in cells:
-        phases = cell.recipe.phases if cell.trained else ()
-        data = [d for phase in phases for d in phase.data]
-        for d in (cell.people, cell.recipe.validation, *data):
+    for recipe in recipes:
+        data = recipe.data if isinstance(recipe, Pose2dRecipe) else _drawn_by(recipe)
+        for d in (recipe.validation, *data):
             if isinstance(d, SyntheticData):
-                plain = SyntheticData(d.domain, d.count, d.seed, d.split, d.size, d.poses)
-                found.append((replace(cell.recipe, phases=cell.recipe.phases[:1], seed=0), plain))
-    return found
+                plain = SyntheticData(
+                    d.domain, d.count, d.seed, d.split, d.size, d.poses, subjects=d.subjects
+                )
+                found.append((_sizes_of(recipe), plain))
+    return list(dict.fromkeys(found))
 
 
-def _prefix(recipe: Recipe) -> Recipe | None:
+def _drawn_by(recipe: Recipe) -> list[Data]:
+    return [data for phase in recipe.phases for data in phase.data]
+
+
+def _sizes_of(recipe: AnyRecipe) -> AnyRecipe:
+    """The part of a recipe that says how large crops are, for those that want the same to be told as the same."""
+    if isinstance(recipe, Pose2dRecipe):
+        return replace(recipe, seed=0, steps=1)
+    first = replace(recipe.phases[0], data=(SyntheticData(),))
+    return replace(recipe, phases=(first,), seed=0, begin=None)
+
+
+def _prefix(recipe: AnyRecipe) -> Recipe | None:
     """The recipe without its last phase; fits in the loop are kept with all phases, so those share nothing."""
-    if len(recipe.phases) < 2 or recipe.loop is not None:
+    if isinstance(recipe, Pose2dRecipe) or len(recipe.phases) < 2 or recipe.loop is not None:
         return None
     phases = recipe.phases[:-1]
     return replace(recipe, phases=phases, validate_every=sum(phase.steps for phase in phases))
 
 
-def _train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
-    """In as many processes as told, beginnings first."""
-    needs: dict[Recipe, Recipe | None] = {}
-    for recipe in recipes:
-        chain: Recipe | None = recipe
-        while chain is not None and chain not in needs:
-            needs[chain] = _prefix(chain)
-            chain = needs[chain]
-    done = {recipe for recipe in needs if (shop.run_folder(recipe) / LAST).exists()}
-    # Longest chains last among equals: Python's sort keeps the table's order.
-    waiting = sorted((r for r in needs if r not in done), key=lambda r: len(r.phases))
+def train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
+    """Train those that are not there yet, in as many processes as told.
+
+    Beginnings, teachers and what others start from come first.
+    """
+    needs: dict[AnyRecipe, tuple[AnyRecipe, ...]] = {}
+    asked: list[AnyRecipe] = list(recipes)
+    while asked:
+        recipe = asked.pop(0)
+        if recipe in needs or (shop.run_folder(recipe) / LAST).exists():
+            continue
+        before = _prefix(recipe)
+        needs[recipe] = (*recipes_before(recipe), *([] if before is None else [before]))
+        asked += needs[recipe]
+    waiting = list(needs)
+    done = {before for others in needs.values() for before in others if before not in needs}
     total, began, finished = len(waiting), time.monotonic(), 0
-    if total:
-        tell(f"{total} networks to train")
+    if not total:
+        return
+    pantry = shop.pantry(tell)
+    for recipe, data in _data(waiting):  # once, by all cores, and not by each of the processes that train
+        pantry.crops(data, recipe)
+    tell(f"{total} networks to train")
     alone = shop.workers == 1 or shop.accelerator != "cpu"
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1 if alone else shop.workers, context, _single_thread) as pool:
-        running: dict[Future[str], Recipe] = {}
+        running: dict[Future[str], AnyRecipe] = {}
         while waiting or running:
-            for recipe in [r for r in waiting if needs[r] is None or needs[r] in done]:
+            for recipe in [r for r in waiting if done.issuperset(needs[r])]:
                 if len(running) == (1 if alone else shop.workers):
                     break
                 waiting.remove(recipe)
-                running[pool.submit(_train, recipe, needs[recipe], shop)] = recipe
+                running[pool.submit(_train, recipe, _prefix(recipe), shop)] = recipe
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 recipe = running.pop(future)
                 done.add(recipe)
@@ -191,7 +216,7 @@ def _single_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _train(recipe: Recipe, before: Recipe | None, shop: Workshop) -> str:
+def _train(recipe: AnyRecipe, before: Recipe | None, shop: Workshop) -> str:
     """Train one; says how it ended."""
     out = shop.run_folder(recipe)
     make_folder(out)
@@ -209,9 +234,10 @@ def _train(recipe: Recipe, before: Recipe | None, shop: Workshop) -> str:
         channels_last=True,
         workers=shop.workers if on_gpu else 0,
     )
-    began = time.monotonic()
-    done = train(recipe, out, shop.pantry(), tools, machine, resume=True)
-    errors = ", ".join(f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in done.errors.items())
+    began, pantry = time.monotonic(), shop.pantry()
+    tools = replace(tools, trained=Trainer(shop.folder, pantry, tools, machine))
+    found = train_recipe(recipe, out, pantry, tools, machine)
+    errors = ", ".join(f"{name[:-3]} {value:.1f} {name[-2:]}" for name, value in found.items())
     return f"{out.name}, {errors} on validation people, {(time.monotonic() - began) / 60:.1f} min"
 
 
@@ -231,8 +257,4 @@ def _measure(cell: Cell, shop: Workshop, pantry: Pantry) -> None:
 def _file(cell: Cell, shop: Workshop) -> Path:
     """Of a cell's figures."""
     kind = "last" if cell.trained else "untrained"
-    return shop.run_folder(cell.recipe) / f"{kind}-{_digest(to_text(cell.people))}.json"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return shop.run_folder(cell.recipe) / f"{kind}-{digest(cell.people)}.json"

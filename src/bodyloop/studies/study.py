@@ -2,10 +2,10 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from bodyloop.evaluate.claims import Claim
-from bodyloop.evaluate.tables import Curve, Figures, Row, Table
+from bodyloop.evaluate.tables import AXES, TITLES, Curve, Figures, Row, Table
 from bodyloop.studies.networks import Cell, Tell, Workshop, measure_cells
 from bodyloop.train.recipes import Scale
 
@@ -53,6 +53,7 @@ class Study:
         claims: the paper's findings, judged on our figures; date and command are filled in by who asks.
         notes: what one should know to read it.
         curves: plots of some rows.
+        measures: of `Figures`, those that are shown; all but the errors along each axis if None.
     """
 
     title: str
@@ -60,6 +61,7 @@ class Study:
     claims: Callable[[Values, Callable[..., Claim]], list[Claim]]
     notes: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
+    measures: tuple[str, ...] | None = None
 
 
 def measure_study(study: Study, asked: Asked, shop: Workshop, tell: Tell) -> tuple[Table, list[Claim]]:
@@ -72,7 +74,9 @@ def measure_study(study: Study, asked: Asked, shop: Workshop, tell: Tell) -> tup
     found = measure_cells(cells.values(), shop, tell)
     each = {row.name: [found[cells[row.name, seed]] for seed in asked.seeds] for row in study.rows}
     values = {name: _mean(figures) for name, figures in each.items()}
-    rows = tuple(Row(row.name, row.paper, values[row.name]) for row in study.rows)
+    shown = tuple(n for n in TITLES if n not in AXES) if study.measures is None else study.measures
+    hidden: dict[str, None] = dict.fromkeys(name for name in TITLES if name not in shown)
+    rows = tuple(Row(row.name, row.paper, replace(values[row.name], **hidden)) for row in study.rows)
     first = next(iter(cells.values()))
     poses = "motion capture" if asked.mocap else "the flow prior that ships"
     scale = (

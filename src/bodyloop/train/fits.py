@@ -20,6 +20,7 @@ from bodyloop.evidence import Evidence
 from bodyloop.fit import FitProblem, Stage, solve
 from bodyloop.geometry import Camera, axis_angle_to_rotmat
 from bodyloop.priors.gmm import default_mixture
+from bodyloop.train.crop_axes import chosen, turns
 from bodyloop.train.recipes import FitLoop
 from bodyloop.train.regressor import Targets
 from bodyloop.writing import make_folder, write_atomic
@@ -54,7 +55,9 @@ def reprojection_error(body: BodyModel, bodies: Bodies, batch: Batch) -> Tensor:
     mean = torch.where(seen, off * weight, 0.0).sum(1) / weight.sum(1).clamp_min(1e-6)
     behind = (seen & (places[..., 2] <= 0)).any(1)
     error = mean / extents(batch.keypoints, seen)
-    return torch.where(behind | (seen.sum(1) < FEWEST), torch.inf, error).nan_to_num(torch.inf)
+    return torch.where(behind | (seen.sum(1) < FEWEST), torch.inf, error).nan_to_num(
+        torch.inf, posinf=torch.inf
+    )
 
 
 class FitsDictionary:
@@ -166,21 +169,6 @@ class FitsDictionary:
             ) from None
         found.load_state_dict(state)
         return found
-
-
-def turns(angle: Tensor) -> Tensor:
-    """Rotations (B, 3, 3) about the optical axis by angles (B,), as `CropTransform.turn`."""
-    zero = torch.zeros_like(angle)
-    return axis_angle_to_rotmat(torch.stack([zero, zero, angle], -1))
-
-
-def chosen(mask: Tensor, first: Bodies, second: Bodies) -> Bodies:
-    """Of each of B people the first body where the mask (B,) says so, else the second."""
-    return Bodies(
-        torch.where(mask[:, None, None, None], first.rotations, second.rotations),
-        torch.where(mask[:, None], first.betas, second.betas),
-        torch.where(mask[:, None], first.translation, second.translation),
-    )
 
 
 @torch.no_grad()

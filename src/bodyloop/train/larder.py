@@ -3,8 +3,8 @@
 All of it is found in a cache, or made and kept there once for all runs that want the same.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,10 +32,12 @@ from bodyloop.data.synthetic import (
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
+from bodyloop.fit.pool import CandidatePool, default_pool
 from bodyloop.geometry import Camera
 from bodyloop.nets.two_branch import TwoBranchConfig
+from bodyloop.train.candidates import CandidateStock, stock_candidates
 from bodyloop.train.fits import FitsDictionary, initial_fits
-from bodyloop.train.recipes import Data, Phase, Recipe, RecordData, SyntheticData
+from bodyloop.train.recipes import AnyRecipe, CandidateStart, Data, Phase, Recipe, RecordData, SyntheticData
 
 POSES_APART = 8.0  # degrees, as the priors are trained
 SHARED = 112
@@ -58,6 +60,7 @@ class Pantry:
         workers: processes that draw.
         tell: called with a line whenever there is something to say.
         progress: called with the numbers of crops that are done and wanted.
+        pool: of candidates; the one that ships if None.
     """
 
     cache: Path
@@ -68,9 +71,10 @@ class Pantry:
     workers: int = 0
     tell: Tell = lambda text: None
     progress: Progress = lambda done, wanted: None
+    pool: CandidatePool | None = None
     _poses: dict[str, PoseSource] = field(default_factory=dict, init=False)
 
-    def crops(self, data: Data, recipe: Recipe) -> Crops:
+    def crops(self, data: Data, recipe: AnyRecipe) -> Crops:
         """The crops of a data set, of the size that the recipe's network and augmentation need, or larger.
 
         Networks of up to `SHARED` pixels share their crops.
@@ -86,7 +90,9 @@ class Pantry:
         return self._records(data, sizes)
 
     def _synthetic(self, data: SyntheticData, sizes: dict[str, Any]) -> Crops:
-        made_of = {k: v for k, v in asdict(data).items() if k in ("domain", "seed", "split", "size", "poses")}
+        made_of: dict[str, Any] = {k: getattr(data, k) for k in ("domain", "seed", "split", "size", "poses")}
+        if data.subjects is not None:
+            made_of["subjects"] = data.subjects
         spec = CropSpec(f"{data.domain}-{data.split}", made_of, body=self.body.name, **sizes)
         folder = spec.folder(self.cache)
         if found := _complete(folder, data.count):
@@ -96,7 +102,7 @@ class Pantry:
             seed=data.seed,
             split=data.split,
             size=data.size,
-            poses=self._poses_of(data.split) if data.poses == "mocap" else None,
+            poses=self._poses_of(data.subjects or data.split) if data.poses == "mocap" else None,
             body=self.body,
         )
         labeller = self._labeller()
@@ -157,17 +163,24 @@ def _complete(folder: Path, count: int) -> Crops | None:
         return None
 
 
+def _untrained(recipe: AnyRecipe) -> Path:
+    raise InputError(
+        f"needs the network of the recipe {recipe.name!r}; train by 'bodyloop train', which sees to it"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Tools:
     """What a run takes from rooms above.
 
     Attributes:
         measure: errors (N,) in mm by name, of found and true bodies; `Recipe.choose` is one of the names.
-        fit: N people from scratch, by the kind of start (`FitLoop.initial`).
+        fit: N people from scratch, by the kind of start (`FitLoop.initial`, `FitLabels.start`).
         picture: writes a picture of a batch and the bodies found in it.
         real_poses: so many body poses (N, 23, 3, 3) that people take, for discriminators.
         tell: called with a line whenever there is something to say.
         progress: called with what is done, how much is done and how much there is to do.
+        trained: folder of the finished run of another recipe.
     """
 
     measure: Callable[[Bodies, Bodies, BodyModel], dict[str, Tensor]]
@@ -176,6 +189,7 @@ class Tools:
     real_poses: Callable[[int, torch.Generator], Tensor]
     tell: Callable[[str], None] = lambda text: None
     progress: Callable[[str, int, int], None] = lambda what, done, wanted: None
+    trained: Callable[[AnyRecipe], Path] = _untrained
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,11 +200,15 @@ class Larder:
         phases: makes the lessons of each phase.
         validation: makes those of the validation people, one source, not augmented.
         fits: of each phase, by the number of the data set within it; phases share those of the same people.
+        candidates: likewise, for networks that start from some.
+        validation_candidates: of the validation people.
     """
 
     phases: list[CropBatches]
     validation: CropBatches
     fits: list[dict[int, FitsDictionary]]
+    candidates: list[dict[int, CandidateStock]]
+    validation_candidates: dict[int, CandidateStock]
 
 
 def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
@@ -199,23 +217,34 @@ def stock(recipe: Recipe, pantry: Pantry, tools: Tools) -> Larder:
     Raises:
         InputError: see `Pantry.crops`, and files that are damaged.
     """
-    if recipe.loop is not None and recipe.loop.mode == "unpaired":
-        unpaired = [replace(p, data=tuple(map(_without_3d, p.data))) for p in recipe.phases]
-        recipe = replace(recipe, phases=tuple(unpaired))
+    recipe = _as_labelled(recipe)
     phases = []
     for phase in recipe.phases:
-        sources = [_source(data, recipe, pantry) for data in phase.data]
+        sources = [source_of(data, recipe, pantry) for data in phase.data]
         phases.append(CropBatches(sources, recipe.augment, pantry.body, _wanted(recipe, phase)))
-    people = _source(replace(recipe.validation, skeleton=None), recipe, pantry)
+    people = source_of(replace(recipe.validation, skeleton=None), recipe, pantry)
     if not people.crops.column("has_pose").any():
         raise InputError(
             f"the validation people of {people.crops.spec.name} have no SMPL parameters; choose others"
         )
-    validation = _plain(people, recipe, pantry, _wanted(recipe, None))
-    return Larder(phases, validation, _fits(recipe, pantry, tools, phases))
+    validation = plain(people, recipe, pantry, _wanted(recipe, None))
+    # Candidates of the validation people are found by what is labelled in training.
+    skeleton = recipe.phases[0].data[0].skeleton
+    own = _candidates(recipe, pantry, tools, [replace(validation.sources[0], skeleton=skeleton)])
+    candidates = [_candidates(recipe, pantry, tools, batches.sources) for batches in phases]
+    return Larder(phases, validation, _fits(recipe, pantry, tools, phases), candidates, own)
 
 
-def _source(data: Data, recipe: Recipe, pantry: Pantry) -> CropSource:
+def _as_labelled(recipe: Recipe) -> Recipe:
+    """The recipe without 3D labels, if its loop is to do without."""
+    if recipe.loop is None or recipe.loop.mode != "unpaired":
+        return recipe
+    unpaired = [replace(p, data=tuple(map(_without_3d, p.data))) for p in recipe.phases]
+    return replace(recipe, phases=tuple(unpaired))
+
+
+def source_of(data: Data, recipe: AnyRecipe, pantry: Pantry) -> CropSource:
+    """A data set's crops, drawn if they are not there, with the labels that count."""
     mirror = None if pantry.surface is None else pantry.surface.mirror
     errors = data.errors if isinstance(data, SyntheticData) else NO_ERRORS
     return CropSource(pantry.crops(data, recipe), data.labels, data.skeleton, mirror, errors, pantry.surface)
@@ -234,10 +263,22 @@ def _wanted(recipe: Recipe, phase: Phase | None) -> Wanted:
     return Wanted(parts, "iuv" in recipe.inputs, targets, recipe.part_map)
 
 
-def _plain(source: CropSource, recipe: Recipe, pantry: Pantry, wanted: Wanted) -> CropBatches:
+def plain(source: CropSource, recipe: AnyRecipe, pantry: Pantry, wanted: Wanted) -> CropBatches:
     """Crops that are not augmented."""
     augment = AugmentConfig.none(recipe.augment.resolution, recipe.augment.margin)
     return CropBatches([source], augment, pantry.body, wanted)
+
+
+def fitted_data(recipe: Recipe) -> list[Data]:
+    """Data sets of a recipe with a loop that have a fits dictionary, in the order in which a run keeps those; weights
+    are 1."""
+    phases = _as_labelled(recipe).phases
+    everything = (replace(data, weight=1.0) for phase in phases for data in phase.data)
+    return list(dict.fromkeys(data for data in everything if not _all_labelled(data)))
+
+
+def _all_labelled(data: Data) -> bool:
+    return isinstance(data, SyntheticData) and data.labels.three_d == 1
 
 
 def _fits(
@@ -250,25 +291,25 @@ def _fits(
     for phase, batches in zip(recipe.phases, phases, strict=True):
         own = {}
         for number, (data, source) in enumerate(zip(phase.data, batches.sources, strict=True)):
-            if isinstance(data, SyntheticData) and source.labels.three_d == 1:
-                continue  # everybody is labelled
+            if _all_labelled(data):
+                continue
             key = replace(data, weight=1.0)
             if key not in made:
-                made[key] = _fitted(source, recipe, pantry, tools, recipe.loop.initial)
+                made[key] = fitted(source, recipe, pantry, tools, recipe.loop.initial)
             own[number] = made[key]
         found.append(own)
     return found
 
 
-def _fitted(
-    source: CropSource, recipe: Recipe, pantry: Pantry, tools: Tools, start: Literal["lifter", "mean"]
+def fitted(
+    source: CropSource, recipe: Recipe, pantry: Pantry, tools: Tools, start: Literal["lifter", "mean", "flow"]
 ) -> FitsDictionary:
-    """Fits of all people of a data set, to the 2D keypoints that are labelled."""
-    plain, labels = _plain(source, recipe, pantry, Wanted()), source.labels
+    """Fits of all people of a data set, to the 2D keypoints that are labelled; `start` as of `FitLabels`."""
+    upright, labels = plain(source, recipe, pantry, Wanted()), source.labels
     kind = f"fits-{start}-{source.skeleton or 'all'}-{labels.keypoints:g}-{labels.seed}"
 
     def batch_of(span: range) -> Batch:
-        return plain.lesson([Draw(0, row, row) for row in span], stream(0)).batch
+        return upright.lesson([Draw(0, row, row) for row in span], stream(0)).batch
 
     def fit(evidence: Evidence, camera: Camera) -> Bodies:
         return tools.fit(evidence, camera, start)
@@ -283,4 +324,44 @@ def _fitted(
         fit,
         folder,
         lambda done, wanted: tools.progress("fitting", done, wanted),
+    )
+
+
+def _candidates(
+    recipe: Recipe, pantry: Pantry, tools: Tools, sources: Sequence[CropSource]
+) -> dict[int, CandidateStock]:
+    """Of each source, by number; none where the network starts from none."""
+    if recipe.candidates is None:
+        return {}
+    return {
+        number: candidates_of(source, recipe, recipe.candidates, pantry, tools)
+        for number, source in enumerate(sources)
+    }
+
+
+def candidates_of(
+    source: CropSource, recipe: Recipe, start: CandidateStart, pantry: Pantry, tools: Tools
+) -> CandidateStock:
+    """Candidates of all people of a data set, by the 2D keypoints that are labelled.
+
+    Args:
+        source: the people.
+        recipe: whose crops they are.
+        start: how many, and how found.
+        pantry, tools: of the run.
+    """
+    crops, count = plain(source, recipe, pantry, Wanted()), len(source.crops)
+
+    def batch_of(span: range) -> Batch:
+        return crops.lesson([Draw(0, row, row) for row in span], stream(0)).batch
+
+    tools.tell(f"candidates of {source.crops.spec.name}, {count:,} people")
+    return stock_candidates(
+        count,
+        batch_of,
+        pantry.body,
+        pantry.pool or default_pool(),
+        start,
+        source.crops.folder / f"starts-{source.skeleton or 'all'}",
+        lambda done, wanted: tools.progress("finding candidates", done, wanted),
     )

@@ -21,11 +21,73 @@ from bodyloop.fit.problem import MATCHED, EnergyWeights
 from bodyloop.nets.build import Config
 from bodyloop.nets.estimator import InputKind
 from bodyloop.nets.hmr import HmrConfig
+from bodyloop.nets.mrt import Encoding, MrtConfig
 from bodyloop.nets.multistage import MultistageConfig
+from bodyloop.nets.pose2d import Pose2dConfig
 from bodyloop.nets.two_branch import TwoBranchConfig
 from bodyloop.terms import Distance
+from bodyloop.train.settings import LATER
 
 Scale = Literal["smoke", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class FileLabels:
+    """Bodies in a file of the fits dictionary's form (`bodyloop.train.fits.FitsDictionary`).
+
+    Attributes:
+        path: of the file; a row a person, in the data set's order.
+    """
+
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class FitLabels:
+    """Fits to the 2D keypoints that are labelled.
+
+    Attributes:
+        start: "lifter", poses regressed from the keypoints; "mean", the mean pose, as SMPLify's; "flow", the lifter's,
+            fitted on under the flow prior in its latent space.
+        threshold: as of `FitLoop`; worse fits do not supervise.
+    """
+
+    start: Literal["lifter", "mean", "flow"] = "lifter"
+    threshold: float = 0.05
+
+
+@dataclass(frozen=True, repr=False)
+class NetworkLabels:
+    """What a network that another recipe trains says of its own training pictures (Moon et al. 2023, section 2.1).
+
+    Attributes:
+        recipe: of the annotation network f.
+    """
+
+    recipe: "Recipe"
+
+    def __repr__(self) -> str:
+        return f"NetworkLabels({self.recipe.name})"
+
+
+@dataclass(frozen=True, repr=False)
+class LoopLabels:
+    """The best fits of a run with fits in the loop, at its end: SPIN's labels.
+
+    Attributes:
+        recipe: of the run, on the same people.
+        threshold: as of `FitLabels`.
+    """
+
+    recipe: "Recipe"
+    threshold: float = 0.05
+
+    def __repr__(self) -> str:
+        return f"LoopLabels({self.recipe.name})"
+
+
+Teacher = FileLabels | FitLabels | NetworkLabels | LoopLabels
+"""Who says what the bodies of people are whom nobody labelled in 3D; `bodyloop.train.teachers` asks them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +102,8 @@ class SyntheticData:
         skeleton: keypoint set that is labelled in 2D; every landmark there is if None.
         labels: shares of the people that keep each kind of label.
         errors: of the dense keypoints.
+        teacher: of people without 3D labels; nobody if None.
+        subjects: split whose subjects' motion capture gives the poses; that of `split` if None.
     """
 
     domain: DomainName = "wild"
@@ -52,6 +116,8 @@ class SyntheticData:
     skeleton: str | None = None
     labels: Labels = field(default_factory=Labels)
     errors: DenseErrors = NO_ERRORS
+    teacher: Teacher | None = field(default=None, metadata=LATER)
+    subjects: SplitName | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         get_domain(self.domain)
@@ -68,7 +134,7 @@ class RecordData:
     Attributes:
         path, format, images, split: as of `DatasetSpec`.
         partition: of its maps of parts: "smpl" for SURREAL's, "densepose" for DensePose's.
-        weight, skeleton, labels: as of `SyntheticData`.
+        weight, skeleton, labels, teacher: as of `SyntheticData`.
     """
 
     path: str = ""
@@ -79,6 +145,7 @@ class RecordData:
     weight: float = 1.0
     skeleton: str | None = None
     labels: Labels = field(default_factory=Labels)
+    teacher: Teacher | None = field(default=None, metadata=LATER)
 
 
 Data = SyntheticData | RecordData
@@ -99,7 +166,7 @@ class Supervision:
         shape: |betas|^2.
         scale: keeps weak-perspective scales above 0.
         adversarial: HMR's discriminators, trained along.
-        heatmaps, part_maps: of networks that put these out.
+        heatmaps, part_maps: of networks that put these out; of Pose2Pose, the places of its joints.
         every_stage: all of the network's answers are judged, not the last alone.
     """
 
@@ -155,8 +222,8 @@ class Optimiser:
 
     Attributes:
         rate: of learning.
-        schedule: "constant", as in the papers; "cosine" rises over the first hundredth of each phase and falls to 0 at
-            its end.
+        schedule: "constant", as in most papers; "drop" falls to a tenth after a third of each phase (MION, section
+            3.4); "cosine" rises over the first hundredth of each phase and falls to 0 at its end.
         batch: people a step, over all devices.
         decay: of the weights (AdamW).
         clip: longest gradient; None for any.
@@ -164,7 +231,7 @@ class Optimiser:
     """
 
     rate: float = 1e-4
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "drop", "cosine"] = "constant"
     batch: int = 64
     decay: float = 0.0
     clip: float | None = None
@@ -181,6 +248,8 @@ class Optimiser:
         """Rate of a step, from 0 on, of a phase of so many."""
         if self.schedule == "constant":
             return self.rate
+        if self.schedule == "drop":
+            return self.rate if 3 * step < steps else self.rate / 10
         warm = max(1, steps // 100)
         return self.rate * min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / steps))
 
@@ -215,6 +284,72 @@ class FitLoop:
 
 
 @dataclass(frozen=True)
+class CandidateStart:
+    """Candidates that a network makes better (MION, Liu et al. 2021, section 3.1).
+
+    Attributes:
+        count: of each person; a step takes one of them at random, validation the one that meets the keypoints best.
+        noise: standard deviation of the keypoints that they are found by, as a share of the box. The paper's are a
+            detector's.
+    """
+
+    count: int = 10
+    noise: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.noise < 0:
+            raise InputError(
+                f"candidates need a count from 1 and noise from 0, got {self.count}, {self.noise:g}"
+            )
+
+
+@dataclass(frozen=True)
+class Pose2dRecipe:
+    """Everything that the training of a 2D pose network depends on.
+
+    Attributes:
+        name: of the recipe.
+        source: where its numbers come from.
+        network: which one.
+        data: what is drawn from.
+        validation: people with 2D labels, for the log.
+        steps: of the optimiser.
+        optimiser: rates as of one phase.
+        augment: how crops are changed; its resolution is made the network's.
+        spread: standard deviation of the heatmaps' Gaussians, in cells.
+        report_every: steps between lines of the log, and between states to go on from.
+        seed: of everything.
+        start: of the backbone: random weights, or a classifier's, which have to be given.
+    """
+
+    name: str
+    source: str
+    network: Pose2dConfig
+    data: tuple[Data, ...]
+    validation: Data
+    steps: int
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    spread: float = 2.0
+    report_every: int = 500
+    seed: int = 0
+    start: Literal["random", "classifier"] = "random"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.data or self.report_every < 1 or self.seed < 0 or self.spread <= 0:
+            raise InputError(
+                "a 2D pose network needs a step, a data set, a spread above 0 and steps between reports, got "
+                f"{self.steps}, {len(self.data)}, {self.spread:g}, {self.report_every} and seed {self.seed}"
+            )
+        same = replace(self.augment, resolution=self.network.resolution)
+        object.__setattr__(self, "augment", same)
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step, from 0 on."""
+        return self.optimiser.rate_at(step, self.steps)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that a training run depends on.
 
@@ -222,7 +357,6 @@ class Recipe:
         name: of the recipe.
         source: where its numbers come from.
         network: which one; its inputs are the training's.
-        start: of its backbones: random weights, or those of the small backbone that ships.
         phases: one after the other.
         validation: people with 3D labels, on whom the best weights are chosen.
         optimiser: of all phases.
@@ -233,6 +367,10 @@ class Recipe:
         choose: the error on the validation people by which the best weights are chosen.
         validate_every, save_every, log_every: steps.
         seed: of everything.
+        start: of its backbones: random weights, those of the small backbone that ships, or a classifier's, which have
+            to be given.
+        begin: network, trained by a recipe of its own, with whose backbone this one's begin instead.
+        candidates: for networks that start from some.
     """
 
     name: str
@@ -250,11 +388,15 @@ class Recipe:
     save_every: int = 100
     log_every: int = 20
     seed: int = 0
-    start: Literal["random", "shipped"] = "random"
+    start: Literal["random", "shipped", "classifier"] = "random"
+    begin: "Recipe | Pose2dRecipe | None" = field(default=None, metadata=LATER)
+    candidates: CandidateStart | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not self.phases:
             raise InputError("a recipe needs a phase at least")
+        if isinstance(self.network, MrtConfig) != (self.candidates is not None):
+            raise InputError("a network that starts from candidates, and no other, needs to be told of them")
         same = replace(self.augment, resolution=self.network.resolution)
         object.__setattr__(self, "augment", same)
         if min(self.validate_every, self.save_every, self.log_every) < 1 or self.seed < 0:
@@ -284,6 +426,20 @@ class Recipe:
         number = self.phase_at(step)
         before = sum(phase.steps for phase in self.phases[:number])
         return self.optimiser.rate_at(step - before, self.phases[number].steps)
+
+
+AnyRecipe = Recipe | Pose2dRecipe
+
+
+def recipes_before(recipe: AnyRecipe) -> tuple[AnyRecipe, ...]:
+    """Recipes that have to be trained before one: those of its teachers, and the one it begins with."""
+    if isinstance(recipe, Pose2dRecipe):
+        return ()
+    teachers = (data.teacher for phase in recipe.phases for data in phase.data)
+    found: list[AnyRecipe] = [t.recipe for t in teachers if isinstance(t, NetworkLabels | LoopLabels)]
+    if recipe.begin is not None:
+        found.append(recipe.begin)
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -532,6 +688,48 @@ def zanfir(scale: Scale = "cpu", share: float = 1.0, parts: bool = True) -> Reci
     return _finished(recipe, scale)
 
 
+def _mrt(scale: Scale, encoding: Encoding) -> MrtConfig:
+    if scale == "smoke":
+        return MrtConfig("resnet18", 8, 64, 24, 2, 1, 1, 32, encoding=encoding)
+    return MrtConfig.small(encoding) if scale == "cpu" else MrtConfig(encoding=encoding)
+
+
+def mrt(scale: Scale = "cpu", encoding: Encoding = "pncc") -> Recipe:
+    """The mesh refinement transformer (Liu et al. 2021, sections 3.2 and 3.4): candidates, made better.
+
+    Losses are the norms of eq. 6 to 9, with 1 for SMPL's parameters and 5 for 3D and 2D joints; AdamW with 5e-5, a
+    tenth of it after 20 of 60 epochs, batch 64, colour 0.6 to 1.4 and flips. Pictures are turned by a normal draw, cut
+    off at 60 degrees. Data are mixed as SPIN's, whose sets the paper takes. Small networks correct the candidate's
+    rotations (`MrtConfig.start`), the paper's put out their own.
+
+    Args:
+        scale: see the module.
+        encoding: "pncc", or "place" (table 2).
+    """
+    losses = Supervision(
+        joints=5.0,
+        rotations=1.0,
+        betas=1.0,
+        keypoints=5.0,
+        joint_distance="norm",
+        parameter_distance="norm",
+        keypoint_distance="norm",
+        scale=1.0,
+    )
+    lab = Labels(dense=0.0, parts=0.0, iuv=0.0)
+    data = (_synthetic("studio", scale, lab, 0.3), _synthetic("wild", scale, _KEYPOINTS, 0.7))
+    recipe = Recipe(
+        "mrt" if encoding == "pncc" else f"mrt-{encoding}",
+        "Liu et al. 2021 (MION), sections 3.2 and 3.4",
+        _mrt(scale, encoding),
+        (Phase("candidates", _epochs(60, data, 64), data, losses),),
+        _validation(scale),
+        Optimiser(rate=5e-5, batch=64, decay=0.01, schedule="drop"),
+        candidates=CandidateStart(2 if scale == "smoke" else 10),
+    )
+    return _finished(recipe, scale)
+
+
 def everything(scale: Scale = "cpu") -> Recipe:
     """Our own: every label of every domain at once, for the best network that the synthetic people can make."""
     losses = Supervision(
@@ -562,6 +760,17 @@ def everything(scale: Scale = "cpu") -> Recipe:
     return _finished(recipe, scale)
 
 
+def _moon(name: str) -> Callable[[Scale], Recipe]:
+    """A recipe of Moon et al. 2023; they stand in a file of their own, which builds on this one."""
+
+    def make(scale: Scale) -> Recipe:
+        from bodyloop.train.moon import MOON
+
+        return MOON[name](scale)
+
+    return make
+
+
 RECIPES: dict[str, Callable[[Scale], Recipe]] = {
     "rong": rong,
     "rong-iuv": lambda scale: rong(scale, ("iuv",)),
@@ -575,7 +784,10 @@ RECIPES: dict[str, Callable[[Scale], Recipe]] = {
     "hmr": hmr,
     "hmr-unpaired": lambda scale: hmr(scale, paired=False),
     "zanfir": zanfir,
+    "mrt": mrt,
+    "mrt-place": lambda scale: mrt(scale, "place"),
     "everything": everything,
+    **{name: _moon(name) for name in ("moon-f", "moon-g", "moon-g-hmr", "moon-g-two-branch")},
 }
 """Every recipe, by the name that the command line takes."""
 

@@ -1,5 +1,6 @@
 """What a regression network is trained by: its answers beside the labels, in the axes of the crops' cameras."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +12,11 @@ from bodyloop.data.batch import Batch
 from bodyloop.data.crop_batches import Lesson
 from bodyloop.evidence import place_in_view
 from bodyloop.geometry import Camera, CropTransform
+from bodyloop.nets.candidates import draw_candidate
 from bodyloop.nets.estimator import Crops, Estimate, Estimator
 from bodyloop.nets.heatmaps import draw_gaussians
 from bodyloop.nets.multistage import Multistage, StagedEstimate
+from bodyloop.nets.pose2pose import JointEstimate, Pose2Pose
 from bodyloop.priors import load_prior
 from bodyloop.priors.adversarial import Adversarial, generator_loss
 from bodyloop.priors.prior import PosePrior
@@ -24,6 +27,8 @@ from bodyloop.terms import (
     heatmap_loss,
     joint_loss,
     keypoint_loss,
+    known_mean,
+    known_only,
     mesh_loss,
     part_loss,
     part_map_loss,
@@ -32,6 +37,7 @@ from bodyloop.terms import (
     scale_loss,
     shape_loss,
 )
+from bodyloop.train.candidates import CandidateStock, candidates_in
 from bodyloop.train.recipes import Supervision
 
 NEAREST = 0.2
@@ -88,8 +94,14 @@ class Regressor:
         self._parts: dict[str, Tensor] = {}
         self._priors: dict[str, PosePrior] = {}
 
-    def crops(self, batch: Batch) -> Crops:
-        """What the network looks at."""
+    def crops(self, batch: Batch, stocks: Mapping[int, CandidateStock] | None = None) -> Crops:
+        """What the network looks at.
+
+        Args:
+            batch: people.
+            stocks: candidates of the sources of a batch, by number (`Batch.source`), for networks that need some:
+                in training any of a person's, by torch's own random numbers, otherwise the first.
+        """
         kinds = self.network.inputs
         iuv = parts = None
         if "iuv" in kinds:
@@ -99,7 +111,17 @@ class Regressor:
             assert batch.parts is not None, "lessons were asked for without maps of parts"
             parts = batch.parts.long() - 1
             parts = torch.where(parts == 254, -1, parts)
-        return Crops(batch.image if "image" in kinds else None, iuv, parts)
+        candidate = None
+        if self.network.needs_candidate:
+            share = torch.rand(len(batch)) if self.network.training else torch.zeros(len(batch))
+            bodies = candidates_in(batch, stocks or {}, self.body, share)
+            candidate = draw_candidate(self.body, bodies, batch.camera, self.network.candidate_map)
+        return Crops(batch.image if "image" in kinds else None, iuv, parts, candidate)
+
+    def refined(self, batch: Batch, candidates: Bodies) -> Bodies:
+        """The people whom a network that starts from candidates makes of them, in the axes of the crops' cameras."""
+        candidate = draw_candidate(self.body, candidates, batch.camera, self.network.candidate_map)
+        return self.placed(self.network(Crops(batch.image, candidate=candidate)), batch)
 
     def placed(self, estimate: Estimate, batch: Batch) -> Bodies:
         """The people of an answer in the axes of the crops' cameras.
@@ -141,6 +163,8 @@ class Regressor:
                 total[name] = total.get(name, 0) + loss / len(stages)
         if isinstance(estimate, StagedEstimate):
             total |= self._maps(estimate, lesson, weights)
+        if isinstance(estimate, JointEstimate) and weights.heatmaps:
+            total["heatmaps"] = weights.heatmaps * joint_place_loss(estimate, lesson.batch)
         return total
 
     def _stage(
@@ -232,12 +256,27 @@ class Regressor:
     def _prior_loss(self, estimate: Estimate, name: str) -> Tensor:
         if name == "own" and isinstance(estimate, StagedEstimate) and isinstance(self.network, Multistage):
             return self.network.prior_energy(estimate).mean()
+        if name == "own" and isinstance(estimate, JointEstimate) and isinstance(self.network, Pose2Pose):
+            return self.network.prior_energy(estimate).mean()
         name = "flow" if name == "own" else name
         if name not in self._priors:
             self._priors[name] = load_prior(name).to(self.body.v_template)
             if isinstance(prior := self._priors[name], nn.Module):
                 prior.eval().requires_grad_(False)
         return prior_loss(self._priors[name], estimate.rotations)
+
+
+def joint_place_loss(estimate: JointEstimate, batch: Batch) -> Tensor:
+    """L1 of the joints that Pose2Pose reads rotations off at: in the crop, where they are labelled and inside, and
+    metres behind the middle of the hips, where 3D joints are known."""
+    rows = [UNION45.index(name) for name in estimate.skeleton.keypoints]
+    wanted = crop_coordinates(batch.keypoints[:, rows], batch.image.shape[-1])
+    inside = (batch.confidence[:, rows] > 0) & (wanted.abs() < 1).all(-1)
+    flat = known_mean((estimate.places[..., :2] - known_only(wanted, inside)).abs().sum(-1), inside)
+    hips = [UNION45.index(name) for name in ROOTS]
+    behind = batch.joints[:, rows, 2] - batch.joints[:, hips, 2].mean(1, keepdim=True)
+    known = batch.joints_known[:, rows] & batch.joints_known[:, hips].all(1, keepdim=True)
+    return flat + known_mean((estimate.places[..., 2] - known_only(behind, known)).abs(), known)
 
 
 def project(points: Tensor, camera: Camera) -> Tensor:

@@ -27,18 +27,22 @@ from bodyloop.nets.backbones import SHIPPED
 from bodyloop.nets.build import build, save_estimator
 from bodyloop.nets.estimator import Estimate
 from bodyloop.nets.multistage import MultistageConfig
+from bodyloop.nets.pose2pose import Pose2PoseConfig
 from bodyloop.priors.adversarial import Adversarial, discriminator_loss
 from bodyloop.train.feed import Feed
 from bodyloop.train.fits import FitsDictionary, Loop
 from bodyloop.train.larder import Larder, Pantry, Tools, stock
 from bodyloop.train.recipes import Phase, Recipe, Supervision
 from bodyloop.train.regressor import Regressor, Targets
-from bodyloop.train.settings import from_text, to_text
+from bodyloop.train.run_files import BEST, LAST, LOG, STATE, settle
+from bodyloop.train.teachers import Taught, teach
 from bodyloop.writing import make_folder, write_atomic
 
-RECIPE, STATE, LOG = "recipe.json", "state.ckpt", "log.csv"
-BEST, LAST = "estimator.safetensors", "last.safetensors"
 PICTURES, SHOWN = "pictures", 8
+NO_CLASSIFIER = (
+    "start: this recipe begins with a classifier's backbone, of which none ships; give --backbone FILE (weights with "
+    "torchvision's names, of the same network and width) or --backbone hub, or --set start=random"
+)
 MOST_SKIPPED = 50
 """Steps in a row without finite gradients before a run is given up."""
 _STEP, _REAL = 21, 22  # which random stream
@@ -133,15 +137,21 @@ def train(
     """
     machine = machine or Machine()
     _check(recipe, machine)
+    if recipe.start == "classifier" and backbones is None and recipe.begin is None:
+        raise InputError(NO_CLASSIFIER)
     if os.environ.get("LOCAL_RANK", "0") != "0":  # one process does the talking
         tools = replace(tools, tell=lambda text: None, progress=lambda what, done, wanted: None)
         pantry = replace(pantry, tell=tools.tell, progress=lambda done, wanted: None)
     fabric = _fabric(machine, out)
-    _settle(recipe, out, resume)
+    settle(recipe, out, resume)
     # Before there are other processes, which would wait, and give up waiting, while data are drawn.
+    if recipe.begin is not None and backbones is None:
+        file = tools.trained(recipe.begin) / LAST
+        backbones = dict.fromkeys(build(recipe.network, recipe.seed).backbones(), file)
     larder = stock(recipe, pantry, tools)
+    taught = teach(recipe, larder, pantry, tools, fabric.device)
     fabric.launch()
-    run = _Run(recipe, out, pantry.body, larder, tools, machine, fabric, backbones)
+    run = _Run(recipe, out, pantry.body, larder, taught, tools, machine, fabric, backbones)
     return run.go(recipe.steps if until is None else min(until, recipe.steps))
 
 
@@ -157,6 +167,16 @@ def _check(recipe: Recipe, machine: Machine) -> None:
         losses, net = phase.losses, recipe.network
         if not loss_names(losses):
             raise InputError(f"phase {phase.name!r} has no losses; give one of them a weight above 0")
+        if (
+            losses.prior
+            and losses.pose_prior == "own"
+            and isinstance(net, Pose2PoseConfig)
+            and net.pose != "latent"
+        ):
+            raise InputError(
+                'losses.pose_prior: "own" is the prior of a network that puts out a code; set network.pose=latent, or '
+                "losses.prior=0"
+            )
         if losses.part_maps and isinstance(net, MultistageConfig) and losses.partition != net.partition:
             raise InputError(
                 f"losses.partition: expected {net.partition!r}, that of the network's maps, got {losses.partition!r}"
@@ -195,24 +215,6 @@ def _fabric(machine: Machine, out: Path) -> Any:
     return fabric
 
 
-def _settle(recipe: Recipe, out: Path, resume: bool) -> None:
-    """Write the recipe, or see that the one that is there is the same.
-
-    Raises:
-        InputError: if the folder holds a run and should not, or another one.
-    """
-    make_folder(out)
-    file = out / RECIPE
-    if not file.exists():
-        write_atomic(file, to_text(recipe).encode())
-        return
-    old = from_text(Recipe, file.read_text(), str(file))
-    if old != recipe:
-        raise InputError(f"{file}: is another recipe; give another folder, or the same recipe and settings")
-    if not resume and (out / STATE).exists():
-        raise InputError(f"{out}: holds a run already; give --resume to go on with it, or another folder")
-
-
 class _Run:
     """A run on one process."""
 
@@ -222,6 +224,7 @@ class _Run:
         out: Path,
         body: BodyModel,
         larder: Larder,
+        taught: list[dict[int, tuple[FitsDictionary, float]]],
         tools: Tools,
         machine: Machine,
         fabric: Any,
@@ -246,6 +249,7 @@ class _Run:
         self.adversary, self.adversary_optimiser = self._adversary()
         self.feeds = [self._feed(number) for number in range(len(recipe.phases))]
         self.validation, self.fits = larder.validation, larder.fits
+        self.taught = [Taught(self.body, own) if own else None for own in taught]
         self.step, self.best, self.best_step, self.skipped = 0, float("inf"), 0, 0
         self.errors: dict[str, float] = {}
 
@@ -341,7 +345,7 @@ class _Run:
     def go(self, end: int) -> Finished:
         """Train up to a step."""
         self._restore()
-        log = _Log(self.out / LOG, self._columns(), self.step) if self.fabric.is_global_zero else None
+        log = Log(self.out / LOG, self._columns(), self.step) if self.fabric.is_global_zero else None
         while self.step < end:
             number = self.recipe.phase_at(self.step)
             before = sum(phase.steps for phase in self.recipe.phases[:number])
@@ -355,7 +359,9 @@ class _Run:
             for _ in range(*span):
                 with self.clock("data"):
                     lesson = next(lessons).to(self.fabric.device, non_blocking=pin)
-                figures = self._do(lesson, self.recipe.phases[number], loop)
+                if (taught := self.taught[number]) is not None:
+                    lesson = taught(lesson)
+                figures = self._do(lesson, number, loop)
                 self.step += 1
                 self._after(figures, self.recipe.phases[number], log)
         finished = self.step == self.recipe.steps
@@ -370,16 +376,17 @@ class _Run:
             bool(self.fabric.is_global_zero),
         )
 
-    def _do(self, lesson: Lesson, phase: Phase, loop: Loop | None) -> dict[str, float]:
-        """One step of the optimiser; returns figures for the log."""
+    def _do(self, lesson: Lesson, number: int, loop: Loop | None) -> dict[str, float]:
+        """One step of the optimiser in a phase; returns figures for the log."""
+        phase = self.recipe.phases[number]
         seeds = stream(_STEP, self.recipe.seed, self.step, self.fabric.global_rank)
-        torch.manual_seed(int(seeds.integers(2**62)))  # of dropout
+        torch.manual_seed(int(seeds.integers(2**62)))  # of dropout, and of the candidates drawn
         rate = self.recipe.rate_at(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.model.train()
         with self.clock("network"):
-            crops = self.regressor.crops(lesson.batch)
+            crops = self.regressor.crops(lesson.batch, self.larder.candidates[number])
             with self.fabric.autocast():
                 estimate: Estimate = self.model(crops)
         figures: dict[str, float] = {}
@@ -437,7 +444,7 @@ class _Run:
         self.adversary_optimiser.step()
         return float(loss.detach())
 
-    def _after(self, figures: dict[str, float], phase: Phase, log: "_Log | None") -> None:
+    def _after(self, figures: dict[str, float], phase: Phase, log: "Log | None") -> None:
         """What is due after a step: validation, a line in the log, the state."""
         recipe, last = self.recipe, self.step == self.recipe.steps
         validated = self.step % recipe.validate_every == 0 or last
@@ -467,7 +474,8 @@ class _Run:
             if not len(batch):
                 continue
             with self.fabric.autocast():
-                estimate = self.network(self.regressor.crops(batch))
+                crops = self.regressor.crops(batch, self.larder.validation_candidates)
+                estimate = self.network(crops)
             found = self.regressor.placed(estimate, batch)
             if not errors:
                 self._picture(batch, found)
@@ -506,7 +514,7 @@ def loss_names(losses: Supervision) -> list[str]:
     return [name for name, value in vars(losses).items() if isinstance(value, float) and value > 0]
 
 
-class _Log:
+class Log:
     """A CSV file; of a run that goes on, lines after its state are written anew."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:

@@ -4,6 +4,7 @@ Fields may be bool, int, float, str, None, a Literal, a dataclass, a tuple of th
 None. What a text or a file holds is converted by the field's type alone, so that a file can name no class of its own.
 """
 
+import hashlib
 import json
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
@@ -15,14 +16,24 @@ from bodyloop.errors import InputError
 T = TypeVar("T")
 KIND = "kind"
 """Name of the dataclass, among the fields in JSON."""
+LATER = {"later": True}
+"""Metadata of a field that was added when there were results of configurations without it: while it has its default, it
+is not written, so that the text of those configurations, by which their results are found, stays what it was."""
+
+
+def digest(config: Any) -> str:
+    """Twelve letters for all that a configuration says."""
+    return hashlib.sha256(to_text(config).encode()).hexdigest()[:12]
 
 
 def to_data(config: Any) -> Any:
     """A configuration in JSON's types."""
     if is_dataclass(config):
-        return {KIND: type(config).__name__} | {
-            f.name: to_data(getattr(config, f.name)) for f in fields(config)
+        values = {f: getattr(config, f.name) for f in fields(config)}
+        told = {
+            f.name: to_data(v) for f, v in values.items() if not f.metadata.get("later") or v != f.default
         }
+        return {KIND: type(config).__name__} | told
     if isinstance(config, tuple):
         return [to_data(value) for value in config]
     return config

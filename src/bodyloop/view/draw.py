@@ -32,11 +32,12 @@ def draw_keypoints(pixels: np.ndarray, evidence: Evidence, radius: int | None = 
             if visible:
                 column, row = round(x), round(y)  # whole numbers, or pillow draws half a pixel aside
                 box = [column - size, row - size, column + size, row + size]
-                draw.ellipse(box, fill=_side_color(name), outline=(30, 30, 30))
+                draw.ellipse(box, fill=side_color(name), outline=(30, 30, 30))
     return np.asarray(image)
 
 
-def _side_color(name: str) -> tuple[int, int, int]:
+def side_color(name: str) -> tuple[int, int, int]:
+    """Colour of the side that a keypoint is on, by its name."""
     if name.startswith("left_") or name.endswith("_left"):
         return LEFT
     return RIGHT if name.startswith("right_") or name.endswith("_right") else MIDDLE

@@ -44,7 +44,7 @@ def overlay(
             f"need a uint8 photo of the camera's size, ({camera.size[1]}, {camera.size[0]}, 3), got "
             f"{pixels.dtype} {pixels.shape}; resize the photo or build the camera with the photo's size"
         )
-    camera = _single(camera)
+    camera = single_camera(camera)
     out = pixels.copy()
     vertices, colors = _people(body, bodies)
     paint(out, Mesh.people(vertices, body.faces.cpu(), colors), camera, alpha)
@@ -87,7 +87,7 @@ def side_view(
     return canvas
 
 
-def _single(camera: Camera) -> Camera:
+def single_camera(camera: Camera) -> Camera:
     """The camera without batch dimensions, on the CPU in float32.
 
     Raises:

@@ -52,7 +52,7 @@ class SyntheticPeople(IterableDataset[SyntheticSample]):
         """Prepare; nothing is drawn yet.
 
         Args:
-            domain: "studio", "wild" or "bridge".
+            domain: "studio", "wild", "bridge" or "wild2".
             seed: of everything, from 0 on.
             split: "train", "validation" or "test"; `poses` should be those of the same split.
             start: number of the first sample.

@@ -1,11 +1,11 @@
-"""The three domains: what varies in each, and how far."""
+"""The domains: what varies in each, and how far."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bodyloop.errors import InputError
 
-DomainName = Literal["studio", "wild", "bridge"]
+DomainName = Literal["studio", "wild", "bridge", "wild2"]
 Span = tuple[float, float]
 Setting = Literal["outdoors", "indoors", "clutter"]
 
@@ -132,7 +132,24 @@ BRIDGE = Domain(
 )
 """Like 3DPW: the wild's looks in few sequences."""
 
-DOMAINS: dict[DomainName, Domain] = {domain.name: domain for domain in (STUDIO, WILD, BRIDGE)}
+WILD_2 = replace(
+    WILD,
+    name="wild2",
+    number=4,
+    settings=(("outdoors", 0.3), ("indoors", 0.25), ("clutter", 0.45)),
+    pitch=(14.0, 12.0),
+    roll_sd=3.0,
+    distance=(2.5, 12.0),
+    fill=(0.5, 0.85),
+    occluded=0.2,
+    company=0.5,
+    blur=0.8,
+    noise=0.03,
+    artefacts=0.1,
+)
+"""Like MuPoTS: another wild, to test on: other places behind people, who are in company and seen from higher up."""
+
+DOMAINS: dict[DomainName, Domain] = {domain.name: domain for domain in (STUDIO, WILD, BRIDGE, WILD_2)}
 """Every domain, by name."""
 
 

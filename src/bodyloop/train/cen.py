@@ -1,0 +1,179 @@
+"""Training of the consistency network (MION, Liu et al. 2021, section 3.3, eq. 10).
+
+The paper draws one candidate of a person, and asks how far another one is from it. Synthetic people are drawn already:
+their true body takes the place of the first.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bodyloop.body import Bodies, BodyModel
+from bodyloop.data.batch import Batch
+from bodyloop.data.synthetic.streams import stream
+from bodyloop.nets.backbones import SHIPPED, load_backbone
+from bodyloop.nets.candidates import draw_pncc
+from bodyloop.nets.cen import Cen, CenConfig, save_cen
+from bodyloop.train.candidates import CandidateStock, candidates_in
+from bodyloop.train.checkpoint import Checkpoint
+from bodyloop.train.crop_axes import chosen
+from bodyloop.train.feed import Feed
+from bodyloop.train.regressor import Regressor
+
+REPORT_EVERY = 200  # steps between reports and checkpoints
+_CHOICE = 51  # which random stream
+
+
+@dataclass(frozen=True)
+class CenTraining:
+    """Everything that a training run depends on, but for the data; as it stands, the paper's (section 3.4).
+
+    Attributes:
+        network: the sizes.
+        steps: of the optimiser.
+        batch: people a step.
+        optimiser: "sgd", whose rate falls to a tenth half-way; "adamw", ours, whose rate rises over the first hundredth
+            and falls to 0. Of momentum the paper says nothing: 0.9.
+        rate: of learning.
+        refined: share of the people whose candidate the refining network has made better, as those are that are judged
+            in the end; the paper's are candidates as they are.
+        start: of the backbone: random weights, or those of the small one that ships.
+        seed: of all random draws.
+    """
+
+    network: CenConfig = field(default_factory=CenConfig)
+    steps: int = 100_000
+    batch: int = 64
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    rate: float = 0.01
+    refined: float = 0.0
+    start: Literal["random", "shipped"] = "random"
+    seed: int = 0
+
+    @classmethod
+    def small(cls, steps: int = 2000) -> "CenTraining":
+        """For two cores."""
+        return cls(CenConfig.small(), steps, 64, "adamw", 5e-4, 0.7, "shipped")
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step, from 1 on."""
+        if self.optimiser == "sgd":
+            return self.rate if 2 * step <= self.steps else self.rate / 10
+        warm = min(1.0, step / max(1.0, 0.01 * self.steps))
+        return self.rate * min(warm, 0.5 + 0.5 * math.cos(math.pi * step / self.steps))
+
+
+class Judged:
+    """Bodies beside the truth: what the network learns to say of them."""
+
+    def __init__(self, body: BodyModel, config: CenConfig) -> None:
+        """For networks of one size."""
+        self.body, self.config = body, config
+        everything = torch.arange(len(body.v_template), device=body.device)
+        self.vertices = (
+            everything if config.points == len(everything) else body.spread_vertices(config.points)
+        )
+
+    def distances(self, bodies: Bodies, truth: Bodies) -> Tensor:
+        """Metres (B, points) between the vertices of two bodies whose pelvises are in one place."""
+        mine, theirs = (
+            self.body.chosen_vertices(
+                Bodies(b.rotations, b.betas, torch.zeros_like(b.translation)), self.vertices
+            )
+            - self.body.rest_pelvis(b.betas)[:, None]
+            for b in (bodies.to(self.body.v_template), truth.to(self.body.v_template))
+        )
+        return (mine - theirs).norm(dim=-1)
+
+    def seen(self, bodies: Bodies, batch: Batch) -> Tensor:
+        """PNCC (B, 3, R, R) of bodies in the crops of a batch."""
+        return draw_pncc(self.body, bodies, batch.camera, self.config.resolution)
+
+
+def train_cen(
+    feed: Feed,
+    stocks: Mapping[int, CandidateStock],
+    body: BodyModel,
+    path: Path,
+    training: CenTraining,
+    tell: Callable[[str], None],
+    refiner: Regressor | None = None,
+    workers: int = 0,
+) -> Cen:
+    """Train and write the network (safetensors, half precision); a killed run goes on from its checkpoint.
+
+    Args:
+        feed: lessons of people with 3D labels.
+        stocks: candidates of its sources, by number.
+        body: the model.
+        path: of the weights; the checkpoint stands beside it.
+        training: settings.
+        tell: called with a line now and then.
+        refiner: the network that makes candidates better, for `CenTraining.refined`.
+        workers: processes that make batches; they do not matter to the result.
+
+    Raises:
+        InputError: if the checkpoint is of another run.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        network = Cen(training.network)
+    if training.start == "shipped":
+        load_backbone(network.backbone, training.network.backbone, SHIPPED)
+    judged = Judged(body, training.network)
+    parameters = list(network.parameters())
+    optimiser = (
+        torch.optim.SGD(parameters, training.rate, momentum=0.9)
+        if training.optimiser == "sgd"
+        else torch.optim.AdamW(parameters, training.rate, weight_decay=0.01)
+    )
+    parts = {"network": network, "optimiser": optimiser}
+    checkpoint = Checkpoint(path.with_suffix(".ckpt"), training)
+    generator, total = torch.Generator(), 0.0
+    first = checkpoint.restore(parts, generator)
+    network.train()
+    for step, lesson in enumerate(feed.lessons(first, training.steps, workers), first + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = training.rate_at(step)
+        bodies = _drawn(lesson.batch, stocks, body, refiner, training, step)
+        wanted = judged.distances(bodies, lesson.batch.bodies)
+        found = network(lesson.batch.image, judged.seen(bodies, lesson.batch))
+        loss = (found - wanted).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        total += float(loss.detach())
+        if step % REPORT_EVERY == 0 or step == training.steps:
+            since = (step - 1) % REPORT_EVERY + 1
+            tell(f"step {step:,} of {training.steps:,}: distances off by {1000 * total / since:.1f} mm")
+            total = 0.0
+            checkpoint.keep(parts, generator, step)
+    save_cen(network, path)
+    checkpoint.done()
+    return network.eval()
+
+
+@torch.no_grad()
+def _drawn(
+    batch: Batch,
+    stocks: Mapping[int, CandidateStock],
+    body: BodyModel,
+    refiner: Regressor | None,
+    training: CenTraining,
+    step: int,
+) -> Bodies:
+    """One candidate a person, some of them refined."""
+    rng = stream(_CHOICE, training.seed, step)
+    share, better = (torch.from_numpy(rng.random(len(batch))) for _ in range(2))
+    candidates = candidates_in(batch, stocks, body, share)
+    if refiner is None or not training.refined:
+        return candidates
+    refiner.network.eval()
+    found = refiner.refined(batch, candidates)
+    return chosen((better < training.refined).to(batch.flipped.device), found, candidates)

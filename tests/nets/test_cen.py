@@ -1,0 +1,83 @@
+"""The consistency network, and the drawing of candidates that it sees."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bodyloop.body import BodyModel
+from bodyloop.errors import InputError
+from bodyloop.geometry import Camera
+from bodyloop.nets.candidates import draw_pncc
+from bodyloop.nets.cen import VERTICES, Cen, CenConfig, load_cen, save_cen
+from made_up import random_bodies
+
+TINY = CenConfig("resnet18", 8, 64, 20)
+
+
+def test_it_is_a_resnet_of_six_channels():
+    """The first convolution of pictures and bodies, one behind the other, is the sum of two."""
+    torch.manual_seed(0)
+    network = Cen(TINY).eval()
+    image, pncc = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    weight = torch.cat([network.backbone.conv1.weight, network.of_body.weight], 1)
+    whole = torch.cat([(image - network._mean) / network._spread, 2 * pncc - 1], 1)
+    first = torch.conv2d(whole, weight, stride=2, padding=3)
+    kept = []
+    network.backbone.bn1.register_forward_hook(lambda module, inputs, output: kept.append(inputs[0]))
+    assert (network(image, pncc) > 0).all()
+    assert torch.allclose(kept[0], first, atol=1e-4)
+
+
+def test_the_paper_has_a_distance_for_every_vertex(body: BodyModel):
+    assert CenConfig().points == VERTICES == len(body.v_template)
+
+
+def test_saved_and_loaded(tmp_path: Path):
+    network = Cen(TINY).eval()
+    save_cen(network, tmp_path / "cen.safetensors")
+    back = load_cen(tmp_path / "cen.safetensors")
+    image, pncc = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    assert torch.allclose(back(image, pncc), network(image, pncc), rtol=1e-2, atol=1e-3)
+
+
+def test_what_is_no_such_network_is_told(tmp_path: Path):
+    with pytest.raises(InputError, match="no such file"):
+        load_cen(tmp_path / "none.safetensors")
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="consistency network"):
+        load_cen(tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match="crop to 64"):
+        Cen(TINY)(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32))
+
+
+CROP = Camera(torch.tensor([300.0, 300.0]), torch.tensor([31.5, 31.5]), (64, 64))
+
+
+def test_drawings_of_any_size_show_the_same(body: BodyModel):
+    bodies = random_bodies(3, 0, 0.2, torch.float32)
+    fine, coarse = (draw_pncc(body, bodies, CROP, side) for side in (256, 64))
+    assert fine.shape == (3, 3, 256, 256)
+    shrunk = torch.nn.functional.avg_pool2d(fine, 4)
+    inside = (torch.nn.functional.avg_pool2d((fine.amax(1) > 0).float(), 4) == 1)[:, None].expand_as(coarse)
+    assert inside.any()
+    assert (shrunk - coarse)[inside].abs().mean() < 0.02
+
+
+def test_who_is_behind_the_camera_or_nowhere_is_not_drawn(body: BodyModel):
+    bodies = random_bodies(3, 0, 0.2, torch.float32)
+    bodies.translation[1, 2] = -4.0
+    bodies.translation[2, 0] = torch.nan
+    maps = draw_pncc(body, bodies, CROP, 32)
+    assert maps[0].amax() > 0
+    assert torch.equal(maps[1:], torch.zeros(2, 3, 32, 32))
+    one = draw_pncc(body, bodies[:1], CROP, 32)
+    assert torch.allclose(one[0], maps[0], atol=1e-4)
+
+
+def test_sizes_that_cannot_be_are_refused():
+    with pytest.raises(InputError):
+        replace(TINY, points=0)
+    with pytest.raises(InputError):
+        replace(TINY, backbone="timm/x")
