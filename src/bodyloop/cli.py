@@ -89,10 +89,10 @@ class Fit(_Photos):
         if any(_is_video(name) for name in self.inputs):
             from bodyloop.videos import VideoJob
 
-            for_photos = {"keypoints", "boxes", "iuv", "parts", "atlas", "starts", "prior"}
-            plain = {field.name: field.default for field in fields(self)}
-            if given := sorted(name for name in for_photos if getattr(self, name) != plain[name]):
-                names = ", ".join(f"--{name}" for name in given)
+            for_videos = {"inputs", "out", "focal", "body", "detector", "pictures", "formats", "resume", "moving_camera"}
+            rest = [field for field in fields(self) if field.name not in for_videos]
+            if given := [field.name for field in rest if getattr(self, field.name) != field.default]:
+                names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
                 raise InputError(f"{names}: for photos only; leave it out for videos")
             return run_video_job(
                 VideoJob(
@@ -108,6 +108,8 @@ class Fit(_Photos):
             )
         from bodyloop.photos import PhotoJob
 
+        if self.moving_camera:
+            raise InputError("--moving-camera: for videos only; leave it out for photos")
         own = {name: value for name, value in vars(self).items() if name != "moving_camera"}
         return run_photo_job(PhotoJob(**own))
 

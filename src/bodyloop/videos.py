@@ -234,9 +234,9 @@ def _watched(job: VideoJob, video: Video, result: VideoResult, tell: Progress) -
     if ended is not None:
         video.note = ended
         return watched
-    kept = len(watched)
-    if kept:
-        result.notes.append(f"{kept} frames were looked at before")
+    kept = watched[-1].number + 1 if watched else 0
+    if watched:
+        result.notes.append(f"{len(watched)} frames were looked at before")
     from bodyloop.detect import load_detector
 
     detector: Detector = load_detector(job.detector)
@@ -259,7 +259,7 @@ def _watched(job: VideoJob, video: Video, result: VideoResult, tell: Progress) -
             shard = []
     _store(folder / f"{len(watched) // SHARD:05d}.npz", mark, shard, video.note)
     watched += shard
-    result.frames_per_second = (len(watched) - kept) / max(time.time() - began, 1e-3)
+    result.frames_per_second = (watched[-1].number + 1 - kept if watched else 0) / max(time.time() - began, 1e-3)
     return watched
 
 
@@ -351,6 +351,7 @@ def _save_people(
     result: VideoResult, fitted: "Sequence[tuple[Track, TrackFits, Evidence]]", tracks: Sequence[Track]
 ) -> None:
     extra = {
+        "video": np.array(str(result.path.resolve())),
         "skeleton": np.array(fitted[0][2].skeleton.name),
         "keypoints": torch.cat([evidence.keypoints for _, _, evidence in fitted]).numpy(),
         "confidence": torch.cat([evidence.confidence for _, _, evidence in fitted]).numpy(),

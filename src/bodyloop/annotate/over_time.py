@@ -38,6 +38,9 @@ TEMPORAL = EnergyWeights(
     pose=_SIGMA * SHARE**0.5, bend=3.0 * SHARE**0.5, shape=_SIGMA, anchor=_SIGMA * SHARE**0.5
 )
 """Weights of a track's frames, for keypoints that are off by `REFERENCE`; in proportion to `bodyloop.fit.MATCHED`."""
+ALIKE = 4.0
+"""Frames after which a track says little more about the shape: a detector puts a keypoint beside the body's in the same
+way in every frame, and with many frames the shape would follow that. The most for which a video's shapes stay human."""
 ACCELERATION = 20.0
 """Metres per second squared, standard deviation of the joints' accelerations per coordinate; validation subjects run,
 and were fitted equally well with 15 and 30."""
@@ -135,8 +138,9 @@ def fit_over_time(
         betas = torch.stack([solution.bodies.betas[:, 0] for solution in found]).double()
         weighted = (information @ betas[..., None]).sum(0)
         # Every window was charged for the shape, which counts once
-        again = (len(spans) - 1) * config.weights.shape**2 * torch.eye(information.shape[-1]).double()
-        shape = torch.linalg.solve(information.sum(0) - again, weighted)[..., 0].float()
+        surplus = len(spans) * shape_weight(config, size) ** 2 - shape_weight(config, frames) ** 2
+        eye = torch.eye(information.shape[-1]).double()
+        shape = torch.linalg.solve(information.sum(0) - surplus * eye, weighted)[..., 0].float()
         iterations += sum(solution.iterations for solution in found)
         starts = starts.at(_faded([solution.bodies for solution in found], spans, frames))
     for span in spans:
@@ -149,6 +153,11 @@ def fit_over_time(
     return TrackFits(
         bodies, starts.observed, starts.noise, _errors(body, bodies, evidence, camera), iterations
     )
+
+
+def shape_weight(config: TemporalConfig, frames: int) -> float:
+    """Weight of the shape's charge, before squaring, in a fit of so many frames; see `ALIKE`."""
+    return config.weights.shape * (1 + (frames - 1) / ALIKE) ** 0.5
 
 
 def windows(frames: int, size: int, overlap: int) -> list[tuple[int, int]]:
@@ -220,7 +229,7 @@ class _Starts:
             times,
             pose_space(default_mixture(), "ambient"),
             start,
-            config.weights,
+            replace(config.weights, shape=shape_weight(config, times.shape[1])),
             config.smoothness,
             config.steps,
             shape is not None,
