@@ -184,6 +184,10 @@ def test_the_command_line(tmp_path: Path, body: BodyModel, use, capsys: pytest.C
     assert main(["fit", str(path), "photo.jpg", "-o", out]) == 2
     assert main(["fit", str(path), "-o", out, "--prior", "flow"]) == 2
     assert "--prior: for photos only" in capsys.readouterr().err
+    assert main(["fit", str(path), "-o", out, "--part-labels", "smpl"]) == 2
+    assert "--part-labels: for photos only" in capsys.readouterr().err
+    assert main(["fit", "photo.jpg", "-o", out, "--moving-camera"]) == 2
+    assert "for videos only" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("focal", [-1.0, float("nan")])

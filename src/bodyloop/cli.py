@@ -89,7 +89,17 @@ class Fit(_Photos):
         if any(_is_video(name) for name in self.inputs):
             from bodyloop.videos import VideoJob
 
-            for_videos = {"inputs", "out", "focal", "body", "detector", "pictures", "formats", "resume", "moving_camera"}
+            for_videos = {
+                "inputs",
+                "out",
+                "focal",
+                "body",
+                "detector",
+                "pictures",
+                "formats",
+                "resume",
+                "moving_camera",
+            }
             rest = [field for field in fields(self) if field.name not in for_videos]
             if given := [field.name for field in rest if getattr(self, field.name) != field.default]:
                 names = ", ".join(f"--{name.replace('_', '-')}" for name in given)

@@ -259,7 +259,9 @@ def _watched(job: VideoJob, video: Video, result: VideoResult, tell: Progress) -
             shard = []
     _store(folder / f"{len(watched) // SHARD:05d}.npz", mark, shard, video.note)
     watched += shard
-    result.frames_per_second = (watched[-1].number + 1 - kept if watched else 0) / max(time.time() - began, 1e-3)
+    result.frames_per_second = (watched[-1].number + 1 - kept if watched else 0) / max(
+        time.time() - began, 1e-3
+    )
     return watched
 
 

@@ -61,6 +61,20 @@ def test_a_stair_does_not_tilt_it(body: BodyModel):
     assert float(ground.up @ up) > math.cos(0.06)
 
 
+def test_wrong_distances_do_not_tilt_it(body: BodyModel):
+    """Steps that are too near or too far lie on their rays, and so on a plane through the camera."""
+    track, up = stepping(body, steps=12)
+    pelvis = body.rest_pelvis(torch.zeros(10))
+    place = track.bodies.translation + pelvis + torch.tensor([0.0, 1.0, 0.0])
+    found = torch.zeros(3)
+    for seed in range(8):
+        noise = 0.05 * torch.randn(12, generator=torch.Generator().manual_seed(seed))
+        share = 1 + noise.repeat_interleave(12)[:, None]
+        bodies = replace(track.bodies, translation=place * share - pelvis)
+        found += find_ground([replace(track, bodies=bodies)], body).up / 8
+    assert float(found @ up / found.norm()) > math.cos(0.015)
+
+
 def test_in_the_world_people_stand_on_the_ground(body: BodyModel):
     track, _ = stepping(body, 0.2)
     ground = find_ground([track], body)

@@ -98,6 +98,21 @@ def test_windows_cover_all_frames_and_overlap(frames: int, size: int, overlap: i
         assert end - begin >= overlap
 
 
+def test_a_shape_is_believed_no_more_for_being_seen_wrong_every_time(body: BodyModel):
+    """A detector that puts the shoulders too far apart does so in every frame."""
+    bent = []
+    for frames in (16, 128):
+        truth = walk(frames)
+        evidence = evidence_of(body, truth)
+        keypoints = evidence.keypoints.clone()
+        left, right = (COCO17.keypoints.index(f"{side}_shoulder") for side in ("left", "right"))
+        keypoints[:, left, 0] += 6
+        keypoints[:, right, 0] -= 6
+        found = fit_over_time(replace(evidence, keypoints=keypoints), CAMERA, times_of(1, frames), body)
+        bent.append(float(found.bodies.betas[0, 0].norm()))
+    assert bent[1] < 1.3 * bent[0]
+
+
 def test_boxes_do_not_shrink_when_a_keypoint_is_missing(body: BodyModel, truth: Bodies):
     evidence = evidence_of(body, truth)
     confidence = evidence.confidence.clone()

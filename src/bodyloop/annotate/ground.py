@@ -21,8 +21,12 @@ TOUCHING = 0.05
 """Metres above the ground up to which a foot counts as touching it, for the measure of sliding."""
 ROUGH = 0.03
 """Metres by which feet that stand are off the plane, one sigma: the fit's error more than the ground's."""
-TILT = 0.1
+DISTANCE = 0.1
+"""Share by which a foot's distance is off, one sigma: 0.05, but heels and toes of a person are off together."""
+TILT = 0.05
 """Radians by which people lean against the vertical on the mean, one sigma."""
+BENT = 0.2
+"""And in a single frame."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +75,26 @@ def find_ground(tracks: Sequence[Track], body: BodyModel) -> Ground:
     side = side / side.norm()
     axes = torch.stack([side, torch.linalg.cross(first, side)]).double()
     up = first.double()
-    across, along = stood @ axes.T, stood @ up
+    along = stood @ up
     # Geman-McClure, from the height at which most feet stand: who is on a stair or a roof does not tilt it
     apart = _robust((along[:, None] - along) / (6 * ROUGH))
-    off = along - along[apart.sum(1).argmax()]
+    height = along[apart.sum(1).argmax()]
+    off = along - height
+    # Rays are exact and distances are not: were metres off the plane the measure, a plane through the camera, which
+    # holds all rays, would cost least. So the plane is m . p = 1, where a distance's share is off by as much.
+    rows = torch.cat([stood @ axes.T, along[:, None]], 1)
     found = torch.zeros(3, dtype=torch.float64)
     for _ in range(10):
-        weight = _robust(off / (6 * ROUGH))
-        rows = torch.cat([across, -torch.ones(len(stood), 1, dtype=torch.float64)], 1)
-        scaled = rows * (weight / ROUGH**2)[:, None]
-        normal = scaled.T @ rows + torch.diag(torch.tensor([1 / TILT**2, 1 / TILT**2, 0.0])).double()
-        found = -torch.linalg.solve(normal, scaled.T @ along)
-        off = rows @ found + along
-    tilted = up + found[:2] @ axes
-    length = tilted.norm()
-    return Ground((tilted / length).float(), float(found[2] / length), len(stood))
+        far = height.abs().clamp_min(ROUGH)
+        weight = _robust(off / (6 * ROUGH)) / (DISTANCE**2 + (ROUGH / far) ** 2)
+        known = torch.diag(torch.stack([(far / TILT) ** 2, (far / TILT) ** 2, 0 * far]))
+        scaled = rows * weight[:, None]
+        found = torch.linalg.solve(scaled.T @ rows + known, scaled.sum(0))
+        height = 1 / found[2]
+        off = (rows @ found - 1) * height
+    normal = up + found[:2] * height @ axes
+    length = normal.norm()
+    return Ground((normal / length).float(), float(height / length), len(stood))
 
 
 def _robust(off: Tensor) -> Tensor:
@@ -94,14 +103,16 @@ def _robust(off: Tensor) -> Tensor:
 
 
 def _upright(tracks: Sequence[Track], body: BodyModel) -> Tensor:
-    """The mean direction (3,) from the ankles to the neck, of all frames of all people."""
+    """The mean direction (3,) from the ankles to the neck of all people; the more one bends, the less one counts."""
     total = torch.zeros(3)
     for track in tracks:
         neck, left, right = body.points(
             track.bodies, body.landmark_points(("neck", "left_ankle", "right_ankle"))
         ).unbind(-2)
         tall = neck - (left + right) / 2
-        total = total + (tall / tall.norm(dim=-1, keepdim=True)).sum(0).cpu().float()
+        mean = (tall / tall.norm(dim=-1, keepdim=True)).mean(0).cpu().float()
+        variance = 1 - mean.square().sum() + BENT**2 / len(track)
+        total = total + mean / variance
     if float(total.norm()) < 1e-6:
         return torch.tensor([0.0, -1.0, 0.0])
     return total / total.norm()
@@ -154,8 +165,8 @@ def to_world(tracks: Sequence[Track], ground: Ground, body: BodyModel) -> list[T
 
 
 def foot_skate(track: Track, ground: Ground, body: BodyModel) -> float:
-    """Metres a second that feet slide along the ground from one frame to the next while heel and toe touch it in both,
-    the mean; NaN if none does.
+    """Metres a second that the lower foot slides along the ground between frames in which its heel and toe touch it;
+    the mean, NaN if there is none.
 
     Args:
         track: in camera axes.
@@ -165,6 +176,7 @@ def foot_skate(track: Track, ground: Ground, body: BodyModel) -> float:
     places = feet(body, track.bodies)
     up = ground.up.to(places)
     level = places - (places @ up)[..., None] * up
-    stands = (ground.above(places) < TOUCHING).unflatten(1, (2, 2)).all(2)
+    height = ground.above(places).unflatten(1, (2, 2)).amax(2)
+    stands = (height < TOUCHING) & (height == height.amin(1, keepdim=True))
     speed = level.diff(dim=0).norm(dim=-1) / track.times.diff()[:, None].to(places)
     return float(speed.unflatten(1, (2, 2))[stands[1:] & stands[:-1]].mean())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bodyloop.body import Bodies, BodyModel, builtin_body
 from bodyloop.evidence import Evidence
-from bodyloop.fit import FitConfig, FitProblem, Fitter, Start, mean_pose_starts
+from bodyloop.fit import MATCHED, FitConfig, FitProblem, Fitter, Start, mean_pose_starts
 from bodyloop.fit.energy import reprojection
 from bodyloop.fit.noise import REFERENCE, earned_weight, estimated_noise
 from bodyloop.fit.paths import best_paths
@@ -31,16 +31,9 @@ STEADY_FRAMES = 15
 the keypoints that are seen shrinks whenever an outer one is missing."""
 
 _SIGMA = CROP * REFERENCE
-SHARE = 0.3
-"""Weight of a frame's prior and anchor, squared, against those of a photo: neighbouring frames err alike, and a track
-of many would otherwise count the same opinion many times. The best of 0.1, 0.3 and 1 on the validation subjects."""
-TEMPORAL = EnergyWeights(
-    pose=_SIGMA * SHARE**0.5, bend=3.0 * SHARE**0.5, shape=_SIGMA, anchor=_SIGMA * SHARE**0.5
-)
-"""Weights of a track's frames, for keypoints that are off by `REFERENCE`; in proportion to `bodyloop.fit.MATCHED`."""
-ALIKE = 4.0
+ALIKE = 10.0
 """Frames after which a track says little more about the shape: a detector puts a keypoint beside the body's in the same
-way in every frame, and with many frames the shape would follow that. The most for which a video's shapes stay human."""
+way in every frame, and with many frames the shape would follow that until nobody looks so."""
 ACCELERATION = 20.0
 """Metres per second squared, standard deviation of the joints' accelerations per coordinate; validation subjects run,
 and were fitted equally well with 15 and 30."""
@@ -64,7 +57,7 @@ class TemporalConfig:
     """
 
     frames: FitConfig = field(default_factory=FitConfig)
-    weights: EnergyWeights = TEMPORAL
+    weights: EnergyWeights = MATCHED
     smoothness: Smoothness = ACCELERATIONS
     steps: int = 30
     window: int = 1000
