@@ -14,12 +14,12 @@ ROOMS = (
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "saved_results", "start_files", "label_report", "review",
-    "photos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs", "evaluate_jobs",
-    "annotate_jobs", "review_jobs", "view_jobs", "studies", "reproduce", "terminal", "cli",
+    "photos", "videos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs",
+    "evaluate_jobs", "annotate_jobs", "review_jobs", "view_jobs", "studies", "reproduce", "terminal", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
-    "lightning", "pxr", "viser", "ray", "pyarrow",
+    "lightning", "pxr", "viser", "ray", "pyarrow", "av",
 )  # fmt: skip
 """What only commands that need it may load."""
 

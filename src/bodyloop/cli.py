@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -26,7 +26,7 @@ class _Photos:
     inputs: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...", help_behavior_hint="")
     ]
-    """Images, folders of images, or quoted globs."""
+    """Images, folders of images, or quoted globs; for fit also videos."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the results."""
     keypoints: Annotated[Path | None, _File] = None
@@ -55,10 +55,11 @@ class _Photos:
 
 @dataclass(frozen=True)
 class Fit(_Photos):
-    """Fit bodies to the people in photos.
+    """Fit bodies to the people in photos, or over time to those in videos.
 
     Each photo gets a folder of its own in the output folder: overlay.png, side.png, body.npz (SMPL
-    parameters, camera, scores) and body.glb.
+    parameters, camera, scores) and body.glb. So does each video (extra video, docs/video.md): tracks.npz, world.npz,
+    people.glb, overlay.mp4, summary.json; called again, it goes on where it was.
 
     Exit status: 0 all went well, 1 some input failed (the rest is done), 2 nothing could be done.
     """
@@ -78,13 +79,56 @@ class Fit(_Photos):
     """Pose prior: the mixture, or the flow, in whose latent space the best fit is fitted on (slower)."""
     hypotheses: bool = False
     """Write what every start led to as well, to be seen side by side with bodyloop view."""
+    moving_camera: bool = False
+    """Of videos: the camera does not stand still, so that there is no ground and no world to tell."""
 
     def run(self) -> int:
         """Do it."""
-        from bodyloop.photos import PhotoJob
-        from bodyloop.terminal import run_photo_job
+        from bodyloop.terminal import run_photo_job, run_video_job
 
-        return run_photo_job(PhotoJob(**vars(self)))
+        if any(_is_video(name) for name in self.inputs):
+            from bodyloop.videos import VideoJob
+
+            for_videos = {
+                "inputs",
+                "out",
+                "focal",
+                "body",
+                "detector",
+                "pictures",
+                "formats",
+                "resume",
+                "moving_camera",
+            }
+            rest = [field for field in fields(self) if field.name not in for_videos]
+            if given := [field.name for field in rest if getattr(self, field.name) != field.default]:
+                names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+                raise InputError(f"{names}: for photos only; leave it out for videos")
+            return run_video_job(
+                VideoJob(
+                    self.inputs,
+                    self.out,
+                    self.focal,
+                    self.body,
+                    self.detector,
+                    self.pictures,
+                    "glb" in self.formats,
+                    self.moving_camera,
+                )
+            )
+        from bodyloop.photos import PhotoJob
+
+        if self.moving_camera:
+            raise InputError("--moving-camera: for videos only; leave it out for photos")
+        own = {name: value for name, value in vars(self).items() if name != "moving_camera"}
+        return run_photo_job(PhotoJob(**own))
+
+
+def _is_video(name: str) -> bool:
+    """Whether an input is a video, told by its name."""
+    from bodyloop.evidence.videos import is_video
+
+    return is_video(name)
 
 
 @dataclass(frozen=True)
@@ -294,6 +338,7 @@ class Reproduce:
     table: Annotated[
         Literal[
             "zanfir-table1",
+            "zanfir-table3",
             "dense-fits",
             "rong-table3",
             "rong-table4",
@@ -321,10 +366,10 @@ class Reproduce:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="TABLE"),
     ]
-    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). dense-fits: fits of synthetic people to dense
-    keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019, figures 5 and 6). All others
-    train networks on synthetic people, for hours, and go on where they stopped; rong-table6 has images alone,
-    rong-table6-all all inputs."""
+    """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). zanfir-table3: frames fitted together. dense-fits:
+    fits of synthetic people to dense keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019,
+    figures 5 and 6). All others train networks on synthetic people, for hours, and go on where they stopped;
+    rong-table6 has images alone, rong-table6-all all inputs."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the results. Tables with the same folder share their networks."""
     mocap: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None

@@ -44,7 +44,7 @@ NetworkTable = Literal[
     "moon-table9",
     "moon-table10",
 ]
-TableName = Literal["zanfir-table1", "dense-fits"] | NetworkTable
+TableName = Literal["zanfir-table1", "zanfir-table3", "dense-fits"] | NetworkTable
 Tell = Callable[[str], None]
 
 PICTURED, CELL = 8, 200
@@ -147,6 +147,12 @@ def _zanfir_table1(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, li
     return table1(job.motion(), job.cache, count, job.seed, job.quick, tell)
 
 
+def _zanfir_table3(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
+    from bodyloop.evaluate.zanfir_video import table3
+
+    return table3(job.motion(), job.cache, count, job.seed, job.quick, tell)
+
+
 def _dense_fits(job: ReproduceJob, count: int, tell: Tell) -> tuple[Table, list[Claim]]:
     from bodyloop.evaluate.dense_fits import dense_fits
 
@@ -203,6 +209,7 @@ def _networks(name: str) -> Measurement:
 
 TABLES: dict[str, Measurement] = {
     "zanfir-table1": Measurement(_zanfir_table1, 500),
+    "zanfir-table3": Measurement(_zanfir_table3, 3200),
     "dense-fits": Measurement(_dense_fits, 300, _dense_pictures),
     **{name: _networks(name) for name in get_args(NetworkTable)},
 }

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bodyloop.review_jobs import ReviewJob
     from bodyloop.synth_jobs import SynthJob
     from bodyloop.train_jobs import ExportJob, TrainingJob
+    from bodyloop.videos import VideoJob, VideoResult
     from bodyloop.view_jobs import ViewJob
 
 MOST_FILES = 5
@@ -52,6 +53,78 @@ MOST_ROWS = 40
 def run_photo_job(job: PhotoJob) -> int:
     """Run a job with a progress bar, then print its tables; returns the exit status."""
     return _run_on_photos(lambda tell: fit_photos(job, tell))
+
+
+def run_video_job(job: "VideoJob") -> int:
+    """Fit the people of videos with a progress bar, then print who they are; returns the exit status."""
+    from bodyloop.fit.first_use import must_compile
+    from bodyloop.videos import fit_videos
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        if must_compile() or must_compile("work_out_frames"):
+            console.print(COMPILING)
+        results = fit_videos(
+            job,
+            lambda done, total, text: bar.update(
+                task, completed=done, total=total, description=printable(text)
+            ),
+        )
+    shown = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    for result in results:
+        _print_video(result, shown)
+    return 1 if any(result.failure for result in results) else 0
+
+
+def _print_video(result: "VideoResult", console: Console) -> None:
+    """Its people, notes, files, and one line."""
+    if result.people:
+        people = _table(printable(result.path.name))
+        for title in (
+            "person",
+            "from s",
+            "to s",
+            "frames",
+            "seen",
+            "error px",
+            "of box",
+            "feet slide m/s",
+            "trust",
+        ):
+            people.add_column(
+                title, justify="left" if title in ("person", "trust") else "right", no_wrap=True
+            )
+        for person in result.people:
+            people.add_row(
+                person.name,
+                f"{person.begins:.1f}",
+                f"{person.ends:.1f}",
+                str(person.frames),
+                f"{person.observed:.0%}",
+                f"{person.error_px:.1f}",
+                f"{person.error_box:.1%}",
+                "-" if person.foot_skate is None else f"{person.foot_skate:.2f}",
+                "no" if person.doubts else "yes",
+            )
+        console.print(people)
+    for note in result.notes:
+        console.print(printable(f"note: {note}"))
+    for path in result.files:
+        console.print(printable(f"  {path}"))
+    if result.failure:
+        console.print(printable(f"{result.path}: {result.failure}"))
+        return
+    took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.items())
+    rate = f" ({result.frames_per_second:.1f} frames a second)" if result.frames_per_second else ""
+    console.print(f"{len(result.people)} people, {result.frames} frames; {took}{rate}")
 
 
 def run_inference(job: "InferJob") -> int:

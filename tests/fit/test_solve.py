@@ -13,7 +13,7 @@ from bodyloop.body.skeletons import COCO17, OPENPOSE25, UNION45
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.fit import TUNED, EnergyWeights, FitProblem, Stage, solve
-from bodyloop.fit.batched import TURNS, _State, _System
+from bodyloop.fit.batched import TURNS, State, System
 from bodyloop.fit.energy import energy_terms, reprojection, total_energy
 from bodyloop.fit.solve import Backend, torso_weight
 from bodyloop.fit.spaces import AmbientSpace, LatentSpace, PoseSpace, SpaceKind
@@ -114,10 +114,10 @@ def test_gradient_against_autograd(body: BodyModel, name: str, anchored: bool):
             anchor_scale=torch.rand(69, dtype=DOUBLE) + 0.1,
         )
     big = body.to(DOUBLE)
-    system = _System(big, problem, space, Stage(True, weights, 1))
+    system = System(big, problem, space, Stage(True, weights, 1))
     rough = nudged(truth, 0.2)
     start = Bodies.from_smpl(rough.pose.double(), rough.betas.double(), rough.translation.double())
-    state = _State.of(start, space)
+    state = State.of(start, space)
     frames, pieces = system.frames(state)
     hessian, half = system.normal_equations(state, frames, pieces, problem, problem.weight, state.trans[:, 2])
     step = torch.zeros_like(half, requires_grad=True)
@@ -135,8 +135,8 @@ def test_gradient_against_autograd(body: BodyModel, name: str, anchored: bool):
 def test_residual_jacobian_against_finite_differences(body: BodyModel, name: str):
     truth, evidence = observed(body, 2)
     problem, big, space = double_problem(body, evidence), body.to(DOUBLE), SPACES[name]()
-    system = _System(big, problem, space, Stage(True, WEIGHTS, 1))
-    state = _State.of(truth.to(DOUBLE), space)
+    system = System(big, problem, space, Stage(True, WEIGHTS, 1))
+    state = State.of(truth.to(DOUBLE), space)
     jacobian = system.jacobian(state, *system.frames(state), problem)
 
     def residual(step: torch.Tensor) -> torch.Tensor:
@@ -156,8 +156,8 @@ def test_many_residuals_summed_up_by_turns_are_the_same(body: BodyModel, name: s
     truth, evidence = observed(body, 2, skeleton=UNION45)
     problem, big, space = double_problem(body, evidence), body.to(DOUBLE), SPACES[name]()
     bare = EnergyWeights(pose=0.0, shape=0.0, bend=0.0)
-    system = _System(big, problem, space, Stage(True, bare, 1))
-    state = _State.of(nudged(truth, 0.1).to(DOUBLE), space)
+    system = System(big, problem, space, Stage(True, bare, 1))
+    state = State.of(nudged(truth, 0.1).to(DOUBLE), space)
     frames, pieces = system.frames(state)
     assert problem.target[0].numel() > 16 + TURNS
     hessian, gradient = system.normal_equations(

@@ -213,6 +213,14 @@ def test_a_video_behind_people_over_time(ball, tmp_path: Path):
     write_video(tmp_path / "video.mp4", 20, LENS.size)
     scene = read_scene(tmp_path / "tracks.npz", ball, tmp_path / "video.mp4")
     assert [round(moment.picture().mean() / 10) for moment in scene.moments] == [2, 5, 9]
+    told = {"video": np.array(str(tmp_path / "video.mp4"))}
+    save_tracks(tmp_path / "telling.npz", [track("anna", [0.5, 0.9], PLACES[0])], told)
+    scene = read_scene(tmp_path / "telling.npz", ball)
+    assert [round(moment.picture().mean() / 10) for moment in scene.moments] == [5, 9]
+    (tmp_path / "video.mp4").unlink()
+    scene = read_scene(tmp_path / "telling.npz", ball)
+    assert scene.moments[0].picture is None
+    assert any("name it with --pictures" in note for note in scene.notes)
     write_video(tmp_path / "other.mp4", 3, (64, 64))
     scene = read_scene(tmp_path / "tracks.npz", ball, tmp_path / "other.mp4")
     assert scene.moments[0].picture is None

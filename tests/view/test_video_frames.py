@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bodyloop.errors import InputError
-from bodyloop.view.video_frames import AHEAD, VideoFrames, turned
+from bodyloop.evidence.videos import turned
+from bodyloop.view.video_frames import AHEAD, VideoFrames
 
 RATE = 10
 

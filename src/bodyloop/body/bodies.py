@@ -71,8 +71,17 @@ class Bodies:
     def __len__(self) -> int:
         return self.batch_shape[0]
 
-    def __getitem__(self, index: int | slice | Tensor) -> "Bodies":
+    def __getitem__(self, index: int | slice | Tensor | tuple[slice | Tensor, ...]) -> "Bodies":
         return Bodies(self.rotations[index], self.betas[index], self.translation[index])
+
+    def reshape(self, *batch: int) -> "Bodies":
+        """The same bodies with other leading dimensions; -1 stands for what is left."""
+        batch = self.translation[..., 0].reshape(batch).shape
+        return Bodies(
+            self.rotations.reshape(*batch, 24, 3, 3),
+            self.betas.reshape(*batch, self.betas.shape[-1]),
+            self.translation.reshape(*batch, 3),
+        )
 
     def _repr_html_(self) -> str | None:
         """A small 3D view in a notebook, with the built-in body; None, and so the text, if that fails."""

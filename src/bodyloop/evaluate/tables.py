@@ -20,6 +20,7 @@ class Figures:
         part_iou: mean intersection over union of DensePose's 14 parts, 0 to 1.
         pve_t_mm: mean vertex error of the shape alone, in the T-pose (Rong et al. 2019, section 4).
         keypoint_px: mean distance of 2D keypoints in a crop of 224 pixels.
+        acceleration: mean error of the joints' accelerations against the root, m/s^2.
         betas_l2: distance of the shape coefficients (Liu et al. 2021, table 6).
         pa_x_mm, pa_y_mm, pa_z_mm: mean joint error along each of the camera's axes after similarity alignment (Moon et
             al. 2023, table 3).
@@ -35,6 +36,7 @@ class Figures:
     part_iou: float | None = None
     pve_t_mm: float | None = None
     keypoint_px: float | None = None
+    acceleration: float | None = None
     betas_l2: float | None = None
     pa_x_mm: float | None = None
     pa_y_mm: float | None = None
@@ -52,6 +54,7 @@ TITLES: dict[str, str] = {
     "part_iou": "part IoU",
     "pve_t_mm": "PVE-T mm",
     "keypoint_px": "2D px",
+    "acceleration": "acceleration m/s²",
     "betas_l2": "betas L2",
     "pa_x_mm": "PA x mm",
     "pa_y_mm": "PA y mm",

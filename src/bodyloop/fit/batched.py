@@ -40,36 +40,41 @@ TURNS = SIZES["axis_angle"]
 _MAX_EXP = 20.0
 
 
-class _State:
+class State:
     """B people: root (B, 3, 3), pose (B, Q) unknowns of the space, betas (B, 10), trans (B, 3)."""
 
     def __init__(self, root: Tensor, pose: Tensor, betas: Tensor, trans: Tensor) -> None:
         self.root, self.pose, self.betas, self.trans = root, pose, betas, trans
 
     @classmethod
-    def of(cls, bodies: Bodies, space: PoseSpace) -> "_State":
+    def of(cls, bodies: Bodies, space: PoseSpace) -> "State":
+        """Of B people, or as near as the space has them."""
         pose = space.start(bodies.rotations[:, 1:])
         return cls(bodies.rotations[:, 0].clone(), pose, bodies.betas.clone(), bodies.translation.clone())
 
     def bodies(self, space: PoseSpace) -> Bodies:
+        """The people."""
         local = space.rotations(self.pose)
         return Bodies(torch.cat([self.root[:, None], local], 1), self.betas, self.trans)
 
-    def moved(self, step: Tensor) -> "_State":
+    def moved(self, step: Tensor) -> "State":
+        """After a step (B, 16 + Q)."""
         root, pose, betas, trans = step.split([3, self.pose.shape[1], 10, 3], 1)
-        return _State(
+        return State(
             self.root @ axis_angle_to_rotmat(root), self.pose + pose, self.betas + betas, self.trans + trans
         )
 
-    def select(self, index: Tensor) -> "_State":
-        return _State(self.root[index], self.pose[index], self.betas[index], self.trans[index])
+    def select(self, index: Tensor) -> "State":
+        """Some of the people."""
+        return State(self.root[index], self.pose[index], self.betas[index], self.trans[index])
 
-    def write(self, index: Tensor, other: "_State") -> None:
+    def write(self, index: Tensor, other: "State") -> None:
+        """Put other people in the place of some, in place."""
         self.root[index], self.pose[index] = other.root, other.pose
         self.betas[index], self.trans[index] = other.betas, other.trans
 
 
-class _System:
+class System:
     """The energy, its half gradient and half Gauss-Newton Hessian for one stage."""
 
     def __init__(self, body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Stage) -> None:
@@ -85,7 +90,7 @@ class _System:
         self.shares = self._table(self.points.shares[:, None])[..., 0] @ self.below.T
         self.sign = like.new_tensor(BEND_SIGN)
 
-    def frames(self, state: _State) -> tuple[JointFrames, Tensor]:
+    def frames(self, state: State) -> tuple[JointFrames, Tensor]:
         """The chain, and all points' pieces s (B, A, 3)."""
         bodies = state.bodies(self.space)
         frames = self.body.frames(bodies)
@@ -106,7 +111,7 @@ class _System:
         return (2 * self.sign * theta[:, BEND_INDEX]).clamp_max(2 * _MAX_EXP).exp()
 
     def energy(
-        self, state: _State, pieces: Tensor, problem: FitProblem, weight: Tensor, depth0: Tensor
+        self, state: State, pieces: Tensor, problem: FitProblem, weight: Tensor, depth0: Tensor
     ) -> Tensor:
         """E (B,)."""
         w = self.stage.weights
@@ -147,7 +152,12 @@ class _System:
         shape = pieces.new_zeros(len(pieces), len(points), 3, 10).index_add(1, points.rows, pieces_dirs)
         return turns.movedim(2, 3).flatten(3), shape
 
-    def jacobian(self, state: _State, frames: JointFrames, pieces: Tensor, problem: FitProblem) -> Tensor:
+    def turn_rows(self, state: State, frames: JointFrames, pieces: Tensor) -> Tensor:
+        """d places of the points / d orientation and pose (B, 3 K, 3 + Q)."""
+        turns = self.point_jacobian(frames, pieces)[0].flatten(1, 2)
+        return torch.cat([turns[..., :3], self.space.pull(state.pose, turns[..., 3:])], -1)
+
+    def jacobian(self, state: State, frames: JointFrames, pieces: Tensor, problem: FitProblem) -> Tensor:
         """d residual / d unknowns (B, 2 K, 16 + Q); first stage: of orientation and translation alone (B, 2 K, 6)."""
         rows = self.turn_jacobian(frames, pieces, problem)
         if not self.stage.whole:
@@ -171,7 +181,7 @@ class _System:
             return torch.cat([project(turns[..., :3]), project(eye)], -1)
         return torch.cat([project(turns), project(shape), project(eye)], -1)
 
-    def _lifted(self, state: _State, hessian: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def _lifted(self, state: State, hessian: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Hessian and gradient by the joints' turns to those by the unknowns."""
         eye = torch.eye(TURNS, dtype=hessian.dtype, device=hessian.device).expand(len(hessian), -1, -1)
         lift = hessian.new_zeros(len(hessian), 16 + TURNS, 16 + self.space.size)
@@ -181,7 +191,7 @@ class _System:
         return lift.mT @ hessian @ lift, (lift.mT @ gradient[..., None])[..., 0]
 
     def normal_equations(
-        self, state: _State, frames: JointFrames, pieces: Tensor, problem: FitProblem, weight: Tensor,
+        self, state: State, frames: JointFrames, pieces: Tensor, problem: FitProblem, weight: Tensor,
         depth0: Tensor, curve: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Half Gauss-Newton Hessian (B, U, U) and half gradient (B, U); U is 16 + Q, 6 in the first stage.
@@ -255,7 +265,7 @@ def solve_batched(
     """Minimise all people at once; those that have converged leave the batch. See `solve`."""
     like = problem.target
     body, space = body.to(like), space.to(like)
-    state = _State.of(start.to(like), space)
+    state = State.of(start.to(like), space)
     iterations = torch.zeros(len(problem), dtype=torch.long, device=like.device)
     energy = like.new_full((len(problem),), torch.inf)
     for stage in stages:
@@ -264,11 +274,11 @@ def solve_batched(
 
 
 def _solve_stage(
-    body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Stage, state: _State, count: Tensor
+    body: BodyModel, problem: FitProblem, space: PoseSpace, stage: Stage, state: State, count: Tensor
 ) -> Tensor:
     """One stage, in place on `state` and `count`; returns the energies (B,)."""
     device = problem.target.device
-    system = _System(body, problem, space, stage)
+    system = System(body, problem, space, stage)
     chosen = problem.weight if stage.whole else torso_weight(problem)
     depth_all = state.trans[:, 2].clone()
     result = torch.empty_like(depth_all)
@@ -303,7 +313,7 @@ def _solve_stage(
         # a log-density's energy may be negative, or zero
         small = good & (energy - trial_energy < TOLERANCE * energy.abs().clamp_min(1.0))
         g1, g2 = good[:, None], good[:, None, None]
-        now = _State(
+        now = State(
             torch.where(g2, trial.root, now.root),
             torch.where(g1, trial.pose, now.pose),
             torch.where(g1, trial.betas, now.betas),

@@ -573,7 +573,7 @@ def fit_people(
     for p in prange(len(energies)):
         own = np.empty((2, 69))
         own[0] = anchor[p]
-        own[1] = anchor_scale
+        own[1] = anchor_scale[p]
         state = State(states.root[p], states.theta[p], states.betas[p], states.trans[p])
         total = 0
         energy = np.inf
@@ -587,3 +587,59 @@ def fit_people(
         _locals(state.root, state.theta, rotations[p])
         energies[p] = energy
         iterations[p] = total
+
+
+@_jit
+def _joint_rows(state, posed, body, rows):
+    """Derivatives (72, 72) of the joints' places by global orientation and body pose."""
+    theta, world, place, parents = state.theta, posed.world, posed.place, body.parents
+    right, turn = np.empty((24, 3, 3)), np.empty((3, 3))
+    right[0] = np.eye(3)
+    for j in range(1, 24):
+        _right_jacobian(theta[3 * j - 3], theta[3 * j - 2], theta[3 * j - 1], right[j])
+    rows[:] = 0.0
+    for j in range(1, 24):
+        i = parents[j]
+        while i >= 0:
+            lx, ly, lz = place[j, 0] - place[i, 0], place[j, 1] - place[i, 1], place[j, 2] - place[i, 2]
+            for c in range(3):
+                ax, ay, az = world[i, 0, c], world[i, 1, c], world[i, 2, c]
+                turn[0, c] = ay * lz - az * ly
+                turn[1, c] = az * lx - ax * lz
+                turn[2, c] = ax * ly - ay * lx
+            for c in range(3):
+                for d in range(3):
+                    s = 0.0
+                    for e in range(3):
+                        s += turn[c, e] * right[i, e, d]
+                    rows[3 * j + c, 3 * i + d] = s
+            i = parents[i]
+
+
+@jit(error_model="numpy", parallel=True)
+def work_out_frames(
+    states, body, points, prior, target, weight, focal, anchor, row, energies, figures, hessian, gradient, rows
+):  # fmt: skip
+    """Energies (N,) of people as they are, and the joints (N, 24, 3) of the mean shape in their pose, written in place.
+
+    Where there is room for them, also the half Gauss-Newton Hessian (N, 85, 85), lower triangle, with the half gradient
+    (N, 85), and the derivatives (N, 72, 72) of those joints. `anchor` (N, 2, 69) and `row` are as in `Person` and
+    `Weights`; all else as for `fit_people`.
+    """
+    for p in prange(len(energies)):
+        lam = Weights(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
+        state = State(states.root[p], states.theta[p], states.betas[p], states.trans[p])
+        posed = Posed(
+            np.empty((24, 3, 3)), np.empty((24, 3, 3)), np.empty((24, 3)), np.empty((len(points.joint), 3))
+        )
+        _pose(state, body, points, posed)
+        person = Person(target[p], weight[p], focal[p], anchor[p], 1.0)
+        energies[p], mode = _energy(state, posed, points, person, prior, lam)
+        if len(hessian) > 0:
+            _add_priors(state, mode, person, prior, lam, hessian[p], gradient[p])
+            _normal_equations(state, posed, body, points, person, lam, hessian[p], gradient[p])
+        plain = State(state.root, state.theta, np.zeros(N_BETAS), np.zeros(3))
+        _chain(plain, body, posed)
+        figures[p] = posed.place
+        if len(rows) > 0:
+            _joint_rows(plain, posed, body, rows[p])

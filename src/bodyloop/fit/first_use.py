@@ -3,13 +3,17 @@
 from pathlib import Path
 
 
-def must_compile() -> bool:
-    """Whether no compiled solver lies in numba's cache that is newer than its source."""
+def must_compile(loop: str = "fit_people") -> bool:
+    """Whether no compiled loop of `bodyloop.fit.compiled` lies in numba's cache that is newer than its source.
+
+    Args:
+        loop: "fit_people", or "work_out_frames" of fits over time.
+    """
     from bodyloop.fit import compiled
 
-    folder = getattr(getattr(compiled.fit_people, "stats", None), "cache_path", None)
+    folder = getattr(getattr(getattr(compiled, loop), "stats", None), "cache_path", None)
     if not folder:
         return False  # numba is switched off
     source = Path(compiled.__file__)
-    indices = Path(folder).glob(f"{source.stem}.fit_people-*.nbi")
+    indices = Path(folder).glob(f"{source.stem}.{loop}-*.nbi")
     return not any(index.stat().st_mtime >= source.stat().st_mtime for index in indices)

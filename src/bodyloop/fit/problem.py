@@ -75,7 +75,7 @@ class FitProblem:
         focal: (B, 2) focal lengths in crop pixels.
         scale: (B,) crop pixels per image pixel.
         anchor: (B, 69) axis-angle pose to stay near, if the weights ask for it.
-        anchor_scale: (69,) radians, d of the energy.
+        anchor_scale: (69,) radians, d of the energy, or one for each person (B, 69); infinite where there is no anchor.
         keypoints: the first so many points are keypoints, the others come from the surface.
     """
 
@@ -99,6 +99,11 @@ class FitProblem:
             focal=self.focal[index],
             scale=self.scale[index],
             anchor=None if self.anchor is None else self.anchor[index],
+            anchor_scale=(
+                self.anchor_scale
+                if self.anchor_scale is None or self.anchor_scale.dim() == 1
+                else self.anchor_scale[index]
+            ),
         )
 
     @classmethod

@@ -114,25 +114,23 @@ def solve(
     )
 
 
-def _array(tensor: Tensor) -> np.ndarray:
+def array(tensor: Tensor) -> np.ndarray:
     """A fresh, writable, contiguous float64 array."""
     return np.array(tensor.detach().cpu().numpy(), dtype=np.float64, order="C")
 
 
-def _points_of(problem: FitProblem) -> "Points":
+def points_of(problem: FitProblem) -> "Points":
     """The problem's points in the compiled solver's layout."""
     from bodyloop.fit.compiled import Points
 
     points = problem.points
     first = np.searchsorted(points.rows.cpu().numpy(), np.arange(len(points) + 1))
-    pose = np.zeros((len(points.rows), 3, 0)) if points.pose_dirs is None else _array(points.pose_dirs)
+    pose = np.zeros((len(points.rows), 3, 0)) if points.pose_dirs is None else array(points.pose_dirs)
     joints = points.joints.cpu().numpy()
-    return Points(
-        first, joints, _array(points.shares), _array(points.offsets), _array(points.offset_dirs), pose
-    )
+    return Points(first, joints, array(points.shares), array(points.offsets), array(points.offset_dirs), pose)
 
 
-def _stage_row(stage: Stage, anchored: bool) -> list[float]:
+def stage_row(stage: Stage, anchored: bool) -> list[float]:
     """`bodyloop.fit.compiled.Weights` as numbers."""
     w = stage.weights
     anchor = w.anchor**2 if anchored else 0.0
@@ -140,34 +138,40 @@ def _stage_row(stage: Stage, anchored: bool) -> list[float]:
 
 
 @lru_cache(maxsize=4)
-def _chain_of(body: BodyModel) -> "Body":
+def chain_of(body: BodyModel) -> "Body":
+    """The body's chain in the compiled solver's layout."""
     from bodyloop.fit.compiled import Body
 
     joints, dirs = body.rest_joints
-    return Body(_array(joints), _array(dirs), np.array(body.parents, np.int64))
+    return Body(array(joints), array(dirs), np.array(body.parents, np.int64))
 
 
 @lru_cache(maxsize=4)
-def _prior_of(prior: GaussianMixture) -> "Prior":
+def prior_of(prior: GaussianMixture) -> "Prior":
+    """The mixture in the compiled solver's layout."""
     from bodyloop.fit.compiled import Prior
 
     return Prior(
-        _array(prior.means),
-        _array(prior.factors),
-        _array(prior.precisions),
-        _array(prior.offsets),
+        array(prior.means),
+        array(prior.factors),
+        array(prior.precisions),
+        array(prior.offsets),
         np.array(BEND_INDEX, np.int64),
         np.array(BEND_SIGN),
     )
 
 
 @contextmanager
-def _own_threads() -> Iterator[None]:
-    """Leave torch as many threads as it had: numba sets the number of OpenMP's, which is torch's, to all cores."""
-    threads = torch.get_num_threads()
-    yield
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+def alone() -> Iterator[None]:
+    """For compiled loops over people, one at a time.
+
+    They leave torch as many threads as it had: numba sets the number of OpenMP's, which is torch's, to all cores.
+    """
+    with _ONE_AT_A_TIME:
+        threads = torch.get_num_threads()
+        yield
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 def _solve_compiled(
@@ -178,26 +182,26 @@ def _solve_compiled(
     n = len(problem)
     theta = rotmat_to_axis_angle(start.rotations[:, 1:]).flatten(1)
     unknowns = (start.rotations[:, 0], theta, start.betas, start.translation)
-    states = State(*(_array(x) for x in unknowns))
+    states = State(*(array(x) for x in unknowns))
     rotations, energies, iterations = np.empty((n, 24, 3, 3)), np.empty(n), np.empty(n, np.int64)
     # numba compiles anew for a read-only or non-contiguous array, so all of these are plain
-    anchor, anchor_scale = np.zeros((n, 69)), np.ones(69)
+    anchor, anchor_scale = np.zeros((n, 69)), np.ones((n, 69))
     anchored = problem.anchor is not None and problem.anchor_scale is not None
     if problem.anchor is not None and problem.anchor_scale is not None:
-        anchor, anchor_scale = _array(problem.anchor), _array(problem.anchor_scale)
-    with _ONE_AT_A_TIME, _own_threads():
+        anchor, anchor_scale = array(problem.anchor), array(problem.anchor_scale.expand(n, 69))
+    with alone():
         fit_people(
             states,
-            _chain_of(body),
-            _points_of(problem),
-            _prior_of(prior),
-            _array(problem.target),
-            _array(problem.weight),
-            _array(torso_weight(problem)),
-            _array(problem.focal),
+            chain_of(body),
+            points_of(problem),
+            prior_of(prior),
+            array(problem.target),
+            array(problem.weight),
+            array(torso_weight(problem)),
+            array(problem.focal),
             anchor,
             anchor_scale,
-            np.array([_stage_row(stage, anchored) for stage in stages]),
+            np.array([stage_row(stage, anchored) for stage in stages]),
             np.array([stage.steps for stage in stages], np.int64),
             rotations,
             energies,

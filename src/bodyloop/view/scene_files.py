@@ -254,13 +254,23 @@ def _tracks_scene(
                 cameras[place] = Camera(lens.focal[row], lens.center[row], lens.size)
         captions = [track.name if seen else f"{track.name} (not seen)" for seen in track.observed.tolist()]
         figures.append(Figure(track.name, number, tuple(places), track.bodies, tuple(captions)))
-    images = _frames(pictures, cameras, times.tolist(), notes)
+    images = _frames(pictures or _video_of(file, notes), cameras, times.tolist(), notes)
     moments = [
         Moment(f"{seconds:.2f} s", seconds - float(times[0]), cameras[i], images[i])
         for i, seconds in enumerate(times.tolist())
     ]
     title = file.stem if file.parent.name == "" else f"{file.parent.resolve().name}/{file.stem}"
     return Scene(title, body, tuple(moments), tuple(figures), True, tracks[0].frame, tuple(notes))
+
+
+def _video_of(file: Path, notes: list[str]) -> Path | None:
+    """The video that a file of tracks tells, if it is still there."""
+    with np.load(file, allow_pickle=False) as archive:
+        video = Path(str(archive["video"])) if "video" in archive.files else None
+    if video is not None and not video.is_file():
+        notes.append(f"{file}: no pictures: {video} is not there; name it with --pictures")
+        return None
+    return video
 
 
 def _frames(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bodyloop.errors import InputError
+from bodyloop.evidence.videos import import_av, turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +25,7 @@ class VideoFrames:
         Raises:
             InputError: without PyAV, or if the file is no video.
         """
-        try:
-            import av
-        except ImportError:
-            raise InputError("videos need PyAV: pip install 'bodyloop[video]'") from None
+        av = import_av()
         self.path, self._lock = Path(path), Lock()
         try:
             self._container = av.open(str(path))
@@ -77,8 +75,3 @@ class VideoFrames:
             self._container.seek(0)
         self._coming = self._container.decode(self._stream)
         self._now, self._last = -1.0, None
-
-
-def turned(pixels: np.ndarray, degrees: float) -> np.ndarray:
-    """Pixels (H, W, 3) turned counter-clockwise by the nearest multiple of a right angle."""
-    return np.ascontiguousarray(np.rot90(pixels, round(degrees / 90)))
