@@ -92,15 +92,15 @@ def test_features_stand_for_what_was_looked_at():
         TwoBranchConfig(("iuv",), "landmarks18", "landmarks18", 8, 64, 32),
     ):
         network = build(config).eval()
-        whole, short = network(crops), network(Crops(features=network.look(crops)))
+        whole, short = network(crops), network(Crops(features=network.looked(crops)))
         torch.testing.assert_close(whole.rotations, short.rotations, rtol=0, atol=0)
-    assert network.look(crops)["iuv"].shape == (2, 64 + 135)
+    assert network.look(crops, "iuv").shape == (2, 64 + 135)
 
 
 def test_networks_that_look_at_maps_have_no_features_to_keep():
     network = build(MultistageConfig("resnet18", 8, 64, "coco17", "densepose", 16, 3, 1, 1, 2))
     with pytest.raises(InputError, match="versions=0"):
-        network.look(Crops(torch.rand(1, 3, 64, 64)))
+        network.look(Crops(torch.rand(1, 3, 64, 64)), "image")
 
 
 def test_parts_have_the_same_colours_every_time_and_none_that_are_alike():

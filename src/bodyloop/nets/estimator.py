@@ -239,8 +239,8 @@ class Estimator(nn.Module, ABC):
     def backbones(self) -> dict[str, tuple[str, nn.Module]]:
         """The parts that published weights fit: role to name (as in `make_backbone`) and module."""
 
-    def look(self, crops: Crops) -> dict[str, Tensor]:
-        """What the backbones make of crops, by role, of networks that only look at the vectors (B, C) of these.
+    def look(self, crops: Crops, kind: InputKind) -> Tensor:
+        """What the backbone that looks at one of the inputs makes of it, (B, C); of networks that want no more of it.
 
         Raises:
             InputError: of other networks; and as `forward`.
@@ -248,6 +248,10 @@ class Estimator(nn.Module, ABC):
         raise InputError(
             f"{type(self).__name__} has no features that could be kept; set versions=0 in its recipe"
         )
+
+    def looked(self, crops: Crops) -> Mapping[str, Tensor]:
+        """The features of all inputs, those that are known already or what `look` says."""
+        return crops.features or {kind: self.look(crops, kind) for kind in self.inputs}
 
     def normalised_image(self, crops: Crops) -> Tensor:
         """(B, 3, R, R) as ImageNet's backbones expect it."""

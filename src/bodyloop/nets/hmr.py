@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bodyloop.errors import InputError
 from bodyloop.nets.backbones import check_backbone, make_backbone
-from bodyloop.nets.estimator import Crops, Estimate, Estimator, check_positive
+from bodyloop.nets.estimator import Crops, Estimate, Estimator, InputKind, check_positive
 from bodyloop.nets.parameters import Parameters
 
 
@@ -83,13 +83,13 @@ class Hmr(Estimator):
         """One."""
         return {"image": (self.config.backbone, self.backbone)}
 
-    def look(self, crops: Crops) -> dict[str, Tensor]:
+    def look(self, crops: Crops, kind: InputKind = "image") -> Tensor:
         """Of the image; raises as `forward`."""
-        return {"image": self.backbone(self.normalised_image(crops))}
+        return self.backbone(self.normalised_image(crops))
 
     def forward(self, crops: Crops) -> Estimate:
         """Bodies of the B people in the crops, from their images; raises as `Estimator.forward`."""
-        features = (crops.features or self.look(crops))["image"]
+        features = self.looked(crops)["image"]
         numbers = self.mean.expand(features.shape[0], -1)
         rounds: list[Estimate] = []
         for _ in range(self.config.rounds):

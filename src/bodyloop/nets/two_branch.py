@@ -158,15 +158,14 @@ class TwoBranch(Estimator):
         given = crops.get(kind, self.resolution)
         return self.part_colors(given) if kind == "parts" else given
 
-    def look(self, crops: Crops) -> dict[str, Tensor]:
-        """Of each input; raises as `forward`."""
-        return {
-            kind: encoder.get_submodule("backbone")(self._maps(crops, kind))
-            for kind, encoder in zip(self.inputs, self.encoders, strict=True)
-        }
+    def look(self, crops: Crops, kind: InputKind) -> Tensor:
+        """Of one input; raises as `forward`."""
+        encoder = self.encoders[self.inputs.index(kind)]
+        found: Tensor = encoder.get_submodule("backbone")(self._maps(crops, kind))
+        return found
 
     def forward(self, crops: Crops) -> Estimate:
         """Bodies of the B people in the crops; raises as `Estimator.forward`."""
-        found = crops.features or self.look(crops)
+        found = self.looked(crops)
         encoded = [encoder(found[kind]) for kind, encoder in zip(self.inputs, self.encoders, strict=True)]
         return self.parameters_of.estimate(self.mean + self.estimator(torch.cat(encoded, 1)))

@@ -8,15 +8,16 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from bodyloop.data.crop_batches import CropBatches, Kept
 from bodyloop.errors import InputError
+from bodyloop.nets.estimator import Estimator, InputKind
+from bodyloop.nets.two_branch import TwoBranch
 from bodyloop.train.regressor import Regressor
 from bodyloop.writing import make_folder, write_atomic
 
@@ -41,56 +42,66 @@ def keep_features(
         source: number of the source among the batches'.
         versions: how many.
         regressor: whose network looks.
-        progress: called with the numbers of crops that are done and wanted.
+        progress: called with the numbers of versions that are done and wanted.
 
     Raises:
         InputError: of networks whose features cannot be kept, and folders that cannot be written.
     """
-    crops, network = batches.sources[source].crops, regressor.network
-    made_of = {
-        "backbones": _fingerprint(network),
-        "augment": asdict(batches.augment),
-        "crops": len(crops),
-        "inputs": network.inputs,
-    }
-    name = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
-    folder = crops.folder / f"features-{name}"
-    make_folder(folder)
-    found: dict[str, list[np.ndarray]] = {role: [] for role in network.inputs}
-    for version in range(versions):
-        files: dict[str, Path] = {role: folder / f"{role}-{version:02d}.npy" for role in network.inputs}
-        if not all(file.exists() for file in files.values()):
-            for role, values in _looked_at(batches, source, version, regressor, progress, versions).items():
+    network = regressor.network
+    found: dict[str, list[np.ndarray]] = {}
+    for number, kind in enumerate(network.inputs):
+        one = _Looking(batches, source, kind, regressor)
+        make_folder(one.folder)
+        found[kind] = []
+        for version in range(versions):
+            file = one.folder / f"{version:02d}.npy"
+            if not file.exists():
                 buffer = io.BytesIO()
-                np.save(buffer, values)
-                write_atomic(files[role], buffer.getvalue())
-        for role, file in files.items():
-            found[role].append(_read(file, len(crops)))
+                np.save(buffer, one.features(version))
+                write_atomic(file, buffer.getvalue())
+                progress(number * versions + version + 1, len(network.inputs) * versions)
+            found[kind].append(_read(file, one.count))
     return Kept(found)
 
 
-def _looked_at(
-    batches: CropBatches,
-    source: int,
-    version: int,
-    regressor: Regressor,
-    progress: Callable[[int, int], None],
-    versions: int,
-) -> dict[str, np.ndarray]:
-    """Features (N, C) of one version, by role."""
-    count, network = len(batches.sources[source].crops), regressor.network
-    learning = network.training
-    network.eval()
-    parts: dict[str, list[np.ndarray]] = {role: [] for role in network.inputs}
-    with torch.no_grad():
-        for first in range(0, count, BATCH):
-            rows = range(first, min(first + BATCH, count))
-            batch = batches.version(source, version, rows).batch
-            for role, values in network.look(regressor.crops(batch)).items():
-                parts[role].append(values.to(torch.float16).numpy())
-            progress(version * count + rows.stop, versions * count)
-    network.train(learning)
-    return {role: np.concatenate(values) for role, values in parts.items()}
+@dataclass(frozen=True, eq=False)
+class _Looking:
+    """A network's look at one input of all crops of a source; attributes as the arguments of `keep_features`."""
+
+    batches: CropBatches
+    source: int
+    kind: InputKind
+    regressor: Regressor
+
+    @property
+    def count(self) -> int:
+        """Crops."""
+        return len(self.batches.sources[self.source].crops)
+
+    @property
+    def folder(self) -> Path:
+        """Named by all that features depend on, but for the crops."""
+        made_of = {
+            "backbone": _fingerprint(self.regressor.network, self.kind),
+            "augment": asdict(self.batches.augment),
+            "crops": self.count,
+        }
+        name = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
+        return self.batches.sources[self.source].crops.folder / f"features-{self.kind}-{name}"
+
+    @torch.no_grad()
+    def features(self, version: int) -> np.ndarray:
+        """(N, C) of a version."""
+        network = self.regressor.network
+        learning = network.training
+        network.eval()
+        parts = []
+        for first in range(0, self.count, BATCH):
+            rows = range(first, min(first + BATCH, self.count))
+            crops = self.regressor.crops(self.batches.version(self.source, version, rows).batch)
+            parts.append(network.look(crops, self.kind).to(torch.float16).numpy())
+        network.train(learning)
+        return np.concatenate(parts)
 
 
 def _read(path: Path, count: int) -> np.ndarray:
@@ -106,11 +117,16 @@ def _read(path: Path, count: int) -> np.ndarray:
     return values
 
 
-def _fingerprint(network: nn.Module) -> str:
-    """Of all weights that features depend on: the backbones', and the colours in which parts are shown to them."""
+def _fingerprint(network: Estimator, kind: InputKind) -> str:
+    """Of all weights that features depend on: the backbone's, and the colours in which parts are shown to it.
+
+    Networks of different kinds share features of the same backbones.
+    """
+    state = network.backbones()[kind][1].state_dict()
+    if isinstance(network, TwoBranch) and kind == "parts":
+        state |= {f"colors.{name}": value for name, value in network.part_colors.state_dict().items()}
     sum_ = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        if "backbone." in name or name.startswith("part_colors."):
-            sum_.update(name.encode())
-            sum_.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
+    for name, value in sorted(state.items()):
+        sum_.update(name.encode())
+        sum_.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
     return sum_.hexdigest()
