@@ -44,7 +44,7 @@ PHOTO_METHODS = {
 }
 COMMANDS = {
     "heldout": ["benchmarks/heldout_accuracy.py", "--mocap", "DATA"],
-    "photos": ["benchmarks/photo_accuracy.py", "--photos", "PHOTOS", "--methods", *PHOTO_METHODS],
+    "photos": ["benchmarks/photo_accuracy.py", "--photos", "PHOTOS", "--methods", "fit", "candidates"],
     "detect": ["benchmarks/detect_photos.py", "--photos", "PHOTOS"],
     "weights": ["benchmarks/tune_weights.py", "--mocap", "DATA"],
     "speed": ["benchmarks/fit_speed.py"],
