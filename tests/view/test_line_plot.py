@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bodyloop.evaluate.tables import Curve, Figures, Row, Table
-from bodyloop.view.line_plot import save_line_plot
+from bodyloop.view.line_plot import _apart, save_line_plot
 
 CURVE = Curve("noise", "sigma", ((0.0, "none"), (5.0, "some")), ("sparse",))
 TABLE = Table(
@@ -42,3 +42,15 @@ def test_values_and_levels_are_drawn(tmp_path: Path):
 def test_rows_must_be_there(tmp_path: Path):
     with pytest.raises(KeyError):
         save_line_plot(tmp_path / "a.png", replace(TABLE, rows=TABLE.rows[1:]))
+
+
+def test_the_papers_figures_are_drawn_beside(tmp_path: Path):
+    rows = tuple(Row(r.name, Figures(mpvpe_mm=40.0), r.ours) for r in TABLE.rows)
+    both = drawn(tmp_path / "b.png", replace(TABLE, rows=rows))
+    assert (both != drawn(tmp_path / "a.png", TABLE)).any()
+
+
+def test_figures_do_not_stand_on_each_other():
+    points = [(x, 1.0) for x in (0.0, 1.0, 5.0, 10.0, 20.0, 60.0, 95.0, 100.0)]
+    assert [x for x, _ in _apart(points)] == [0, 10, 20, 60, 100]
+    assert _apart(points[:1]) == points[:1]

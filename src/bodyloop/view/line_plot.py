@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 PANEL = (5.2, 3.8)
 """Inches a panel."""
+APART = 0.09
+"""Least distance of two figures, as a share of the axis."""
 
 
 def save_line_plot(path: str | Path, table: Table) -> None:
@@ -37,21 +39,31 @@ def save_line_plot(path: str | Path, table: Table) -> None:
 
 
 def _draw_curve(panel: "Axes", table: Table, curve: Curve) -> None:
-    """One curve with its figures, and level lines to compare with."""
-    ours = {row.name: figure(row, curve.measure, "ours") for row in table.rows}
-    points = [(x, value) for x, name in curve.points if (value := ours[name]) is not None]
-    panel.plot(*zip(*points, strict=True), marker="o", color=COLORS["ours"])
-    for x, value in points:
-        panel.annotate(
-            text_of(curve.measure, value),
-            (x, value),
-            (0, 7),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
+    """One curve with its figures, the paper's, and level lines to compare with."""
+    shown = {
+        source: {row.name: figure(row, curve.measure, source) for row in table.rows}
+        for source in ("paper", "ours")
+    }
+    highest, several = 0.0, False
+    for source, figures in shown.items():
+        points = [(x, value) for x, name in curve.points if (value := figures[name]) is not None]
+        if not points:
+            continue
+        several |= source == "paper"
+        panel.plot(*zip(*points, strict=True), marker="o", color=COLORS[source], label=source)
+        for x, value in _apart(points):
+            panel.annotate(
+                text_of(curve.measure, value),
+                (x, value),
+                (0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+            )
+        highest = max(highest, *(value for _, value in points))
     for name in curve.levels:
-        if (value := ours[name]) is not None:
+        if (value := shown["ours"][name]) is not None:
+            highest = max(highest, value)
             panel.axhline(value, color="#8a8f98", linestyle="--", linewidth=1)
             panel.annotate(
                 f"{name}: {text_of(curve.measure, value)}", (0.99, value), (0, 3), xycoords=("axes fraction", "data"),
@@ -60,7 +72,19 @@ def _draw_curve(panel: "Axes", table: Table, curve: Curve) -> None:
     panel.set_title(curve.title, fontsize=11)
     panel.set_xlabel(curve.axis)
     panel.set_ylabel(TITLES[curve.measure])
-    panel.set_ylim(bottom=0)
-    panel.margins(y=0.15)
+    panel.set_ylim(0, 1.15 * highest)
+    if several:
+        panel.legend(frameon=False, fontsize=9)
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(axis="y", color="#e4e6ea")
+
+
+def _apart(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points whose figures do not stand on each other's: the ends, and what is far enough from those before."""
+    points = sorted(points)
+    least = APART * (points[-1][0] - points[0][0])
+    kept = points[:1]
+    for point in points[1:-1]:
+        if point[0] - kept[-1][0] >= least and points[-1][0] - point[0] >= least:
+            kept.append(point)
+    return kept + points[-1:] if len(points) > 1 else kept
