@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from bodyloop.annotate.over_time import TemporalConfig, fit_over_time, steady_boxes, windows
+from bodyloop.annotate.over_time import (
+    TemporalConfig,
+    fit_over_time,
+    shape_weight,
+    steady_boxes,
+    windows,
+)
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.body.skeletons import COCO17
 from bodyloop.evidence import Evidence
@@ -99,9 +105,11 @@ def test_windows_cover_all_frames_and_overlap(frames: int, size: int, overlap: i
 
 
 def test_a_shape_is_believed_no_more_for_being_seen_wrong_every_time(body: BodyModel):
-    """A detector that puts the shoulders too far apart does so in every frame."""
-    bent = []
+    """A detector that puts the shoulders too far apart does so in every frame. The shape follows that at most as much
+    as the frames' say grows against its charge, which has an end."""
+    bent, say = [], []
     for frames in (16, 128):
+        say.append(frames / shape_weight(TemporalConfig(), frames) ** 2)
         truth = walk(frames)
         evidence = evidence_of(body, truth)
         keypoints = evidence.keypoints.clone()
@@ -110,7 +118,8 @@ def test_a_shape_is_believed_no_more_for_being_seen_wrong_every_time(body: BodyM
         keypoints[:, right, 0] -= 6
         found = fit_over_time(replace(evidence, keypoints=keypoints), CAMERA, times_of(1, frames), body)
         bent.append(float(found.bodies.betas[0, 0].norm()))
-    assert bent[1] < 1.3 * bent[0]
+    assert bent[1] / bent[0] < say[1] / say[0]
+    assert 100_000 / shape_weight(TemporalConfig(), 100_000) ** 2 < 1.6 * say[0]
 
 
 def test_boxes_do_not_shrink_when_a_keypoint_is_missing(body: BodyModel, truth: Bodies):
