@@ -37,26 +37,6 @@ class BandedSystem:
         """How many frames ahead a frame touches."""
         return self.band.shape[2] - 1
 
-    def to(self, dtype: torch.dtype) -> "BandedSystem":
-        """The same system in another precision."""
-        return BandedSystem(
-            self.band.to(dtype),
-            self.border.to(dtype),
-            self.corner.to(dtype),
-            self.gradient.to(dtype),
-            self.shared_gradient.to(dtype),
-        )
-
-    def damped(self, damping: Tensor) -> "BandedSystem":
-        """With Marquardt's damping: the diagonal times 1 + damping (B,), plus next to nothing for unknowns that no
-        term speaks of.
-        """
-        band, corner = self.band.clone(), self.corner.clone()
-        frames, shared = band[:, :, 0].diagonal(dim1=-2, dim2=-1), corner.diagonal(dim1=-2, dim2=-1)
-        frames += damping[:, None, None] * frames + 1e-9
-        shared += damping[:, None] * shared + 1e-9
-        return BandedSystem(band, self.border, corner, self.gradient, self.shared_gradient)
-
 
 @dataclass(frozen=True)
 class BandedStep:
@@ -75,24 +55,31 @@ class BandedStep:
     good: Tensor
 
 
-def solve_banded(system: BandedSystem) -> BandedStep:
+def solve_banded(system: BandedSystem, damping: Tensor | None = None) -> BandedStep:
     """Solve all chains at once, frame after frame.
 
     Carried from frame to frame is what the eliminated ones leave behind: their part of the blocks of the next `reach`
     frames, of the shared unknowns, and of the right side, which is one more row.
+
+    Args:
+        system: of B chains.
+        damping: (B,) Marquardt's: the diagonal times 1 + damping, plus next to nothing for unknowns that no term speaks
+            of. None: as it is.
     """
     count, frames, _, size, _ = system.band.shape
     ahead = max(system.reach, 1)
     shared, inner = system.corner.shape[-1], ahead * size
     rows = inner + shared + 1
     carried = system.band.new_zeros(count, rows, rows)
-    carried[:, inner:-1, inner:-1] = system.corner
+    carried[:, inner:-1, inner:-1] = _damped(system.corner, damping)
     carried[:, -1, inner:-1] = -system.shared_gradient
     factors: list[Tensor] = []
     below: list[Tensor] = []
     good = torch.ones(count, dtype=torch.bool, device=carried.device)
     for t in range(frames):
-        factor, info = torch.linalg.cholesky_ex(carried[:, :size, :size] + system.band[:, t, 0])
+        factor, info = torch.linalg.cholesky_ex(
+            carried[:, :size, :size] + _damped(system.band[:, t, 0], damping)
+        )
         good &= info == 0
         column = carried.new_zeros(count, rows, size)
         column[:, : inner - size] = carried[:, size:inner, :size]
@@ -121,3 +108,11 @@ def solve_banded(system: BandedSystem) -> BandedStep:
         known = torch.cat([own, known[:, : inner - size], known[:, inner:]], 1)
         found[:, t] = own[..., 0]
     return BandedStep(found, solved[..., 0], information, good)
+
+
+def _damped(block: Tensor, damping: Tensor | None) -> Tensor:
+    """A block (B, U, U) of the diagonal with its damping."""
+    if damping is None:
+        return block
+    extra = damping[:, None] * block.diagonal(dim1=-2, dim2=-1) + 1e-9
+    return block + extra.diag_embed()

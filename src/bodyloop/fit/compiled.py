@@ -622,9 +622,9 @@ def work_out_frames(
 ):  # fmt: skip
     """Energies (N,) of people as they are, and the joints (N, 24, 3) of the mean shape in their pose, written in place.
 
-    Where there is room for them, also the half Gauss-Newton Hessian (N, 85, 85), lower triangle, with the half gradient
-    (N, 85), and the derivatives (N, 72, 72) of those joints. `anchor` (N, 2, 69) and `row` are as in `Person` and
-    `Weights`; all else as for `fit_people`.
+    Where there is room for them, also the half Gauss-Newton Hessian (N, 85, 85) with the half gradient (N, 85), and the
+    derivatives (N, 72, 72) of those joints. `anchor` (N, 2, 69) and `row` are as in `Person` and `Weights`; all else as
+    for `fit_people`.
     """
     for p in prange(len(energies)):
         lam = Weights(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
@@ -638,6 +638,9 @@ def work_out_frames(
         if len(hessian) > 0:
             _add_priors(state, mode, person, prior, lam, hessian[p], gradient[p])
             _normal_equations(state, posed, body, points, person, lam, hessian[p], gradient[p])
+            for i in range(SIZE):
+                for j in range(i):
+                    hessian[p, j, i] = hessian[p, i, j]
         plain = State(state.root, state.theta, np.zeros(N_BETAS), np.zeros(3))
         _chain(plain, body, posed)
         figures[p] = posed.place

@@ -112,9 +112,8 @@ class CompiledFrames:
     def linearise(self, state: State, with_joints: bool) -> Linear:
         """See `Frames`."""
         count = len(state.trans)
-        _, figures, lower, gradient, rows = self._worked_out(state, count, count if with_joints else 0)
-        full = lower.tril() + lower.tril(-1).mT
-        return Linear(full, gradient, figures, rows if with_joints else None)
+        _, figures, hessian, gradient, rows = self._worked_out(state, count, count if with_joints else 0)
+        return Linear(hessian, gradient, figures, rows if with_joints else None)
 
     def select(self, index: Tensor) -> "CompiledFrames":
         """See `Frames`."""

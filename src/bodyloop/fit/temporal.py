@@ -199,14 +199,21 @@ class _Chains:
         return far[:, None] * value, (far / z)[:, None, None] * slope
 
     def system(self, state: State) -> BandedSystem:
-        """Half Gauss-Newton Hessian and half gradient."""
+        """Half Gauss-Newton Hessian and half gradient.
+
+        Both are worked out in the unknowns' precision, and tied and solved in single precision, which halves the time:
+        the energy, in its own, says whether a step is good.
+        """
         w = self.smoothness
         linear = self.frames.linearise(self.spread(state), w.joints > 0)
         hessian, gradient = self._by_track(linear.hessian), self._by_track(linear.gradient)
         count, frames = self.times.shape
         size, own = len(self.own), self.own
-        band = hessian.new_zeros(count, frames, w.reach + 1, size, size)
-        band[:, :, 0] = hessian[..., own[:, None], own]
+        band = hessian.new_zeros(count, frames, w.reach + 1, size, size, dtype=torch.float32)
+        parts = ((self.turns, self.turns), (self.trans, slice(self.betas.stop, None)))
+        for down, from_down in parts:
+            for right, from_right in parts:
+                band[:, :, 0, down, right] = hessian[..., from_down, from_right]
         border = hessian[..., self.betas, :][..., own]
         corner = hessian[..., self.betas, self.betas].sum(1)
         forces, shared = gradient[..., own].clone(), gradient[..., self.betas].sum(1)
@@ -222,10 +229,10 @@ class _Chains:
             self._tie(band, forces, self.trans, w.place, *self._views(state))
         eye = torch.eye(N_BETAS, dtype=corner.dtype, device=corner.device)
         if self.fixed_shape:
-            return BandedSystem(band, border * 0, eye.expand(count, -1, -1), forces, shared * 0)
-        return BandedSystem(
-            band, border, corner + self.shape**2 * eye, forces, shared + self.shape**2 * state.betas
-        )
+            border, corner, shared = border * 0, eye.expand(count, -1, -1), shared * 0
+        else:
+            corner, shared = corner + self.shape**2 * eye, shared + self.shape**2 * state.betas
+        return BandedSystem(band, *(x.to(band) for x in (border, corner, forces, shared)))
 
     def _tie(
         self, band: Tensor, forces: Tensor, where: slice, weight: float, values: Tensor, rows: Tensor
@@ -234,9 +241,9 @@ class _Chains:
         values, rows = self._by_track(values), self._by_track(rows)
         ties = weight**2 * self.bands[2]
         forces[..., where] += (rows.mT @ banded_product(ties, values)[..., None])[..., 0]
-        frames = self.times.shape[1]
+        frames, rows = self.times.shape[1], rows.to(band)
         for k in range(min(3, frames)):
-            tied = ties[:, : frames - k, k, None, None] * rows[:, : frames - k]
+            tied = ties[:, : frames - k, k, None, None].to(band) * rows[:, : frames - k]
             band[:, : frames - k, k, where, where] += rows[:, k:].mT @ tied
 
     def moved(self, state: State, step: BandedStep) -> State:
@@ -294,8 +301,7 @@ def _minimise(chains: _Chains, state: State, steps: int) -> tuple[Tensor, Tensor
             part, now = chains.select(alive), chains.pick(state, alive)
             system = part.system(now)
         iterations[alive] += 1
-        # Single precision halves the time; energy and gradient, which say where the minimum is, keep their own
-        step = solve_banded(system.damped(damping[alive]).to(torch.float32))
+        step = solve_banded(system, damping[alive].to(system.band))
         information[alive] = step.information.to(energy)
         trial = part.moved(now, step)
         found = torch.where(step.good, part.energy(trial), torch.nan)
