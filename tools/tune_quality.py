@@ -1,6 +1,6 @@
 """Fit the model that predicts how good a label is, on synthetic people of validation subjects, into the package.
 
-    python tools/tune_quality.py --mocap DATA [--cache FOLDER] [--count 1500]
+    python tools/tune_quality.py --mocap DATA [--cache FOLDER] [--count 3000]
 
 The people are labelled as annotators would (`bodyloop.evaluate.label_quality.Annotators`) and fitted as `bodyloop
 annotate` does. `benchmarks/annotate_quality.py` judges the model on test people.
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mocap", type=Path, required=True)
     parser.add_argument("--cache", type=Path, help="folder for the converted clips")
-    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tell = lambda text: print(text, flush=True)  # noqa: E731

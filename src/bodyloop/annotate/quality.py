@@ -45,6 +45,14 @@ _LIMBS = {
     "shoulder_line": (("left_shoulder", "right_shoulder"),),
 }
 
+_BENT = {
+    **{f"{joint}s": (f"left_{joint}", f"right_{joint}") for joint in ("hip", "knee", "shoulder", "elbow")},
+    **{joint: (joint,) for joint in ("spine1", "spine2", "spine3", "neck", "head")},
+}
+"""Joints whose turns tell how far the pose is from rest, where depth is ambiguous."""
+LEAST_ERROR = 0.002
+"""Share of the box under which a residual says nothing more."""
+
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -134,7 +142,9 @@ def signs_of(fits: Fits, body: BodyModel) -> dict[str, Tensor]:
     """What hints at the error of N fitted people, each (N,), float32 on the CPU; NaN where something is not known.
 
     - ``error``: log of the mean reprojection error as a share of the box; ``seen``: log of the number of keypoints;
-    - ``unseen_*``: share of a part's landmarks that were not seen;
+    - ``unseen_*``: share of a part's landmarks that were not seen; ``error_*``: log of the largest reprojection error
+      of the others, share of the box;
+    - ``bent_*``: mean angle of joints, radians;
     - ``pose``, ``shape``: energies under the mixture and the shape's normal distribution, per dimension;
     - ``anchor``: squared distance from where the fit was held (the lifter's pose);
     - ``depth_*``: share of a limb's length that points towards or away from the camera;
@@ -150,13 +160,19 @@ def signs_of(fits: Fits, body: BodyModel) -> dict[str, Tensor]:
         "error": fits.error_box.float().clamp(1e-3, 1.0).nan_to_num(1.0).log(),
         "seen": fits.seen.float().clamp_min(1).log(),
     }
+    model = body.to(bodies.betas)
+    off = joint_errors(fits, bodies, model).nan_to_num(0.0)
     for part, landmarks in _PLACES.items():
         columns = [i for i, name in enumerate(names) if name in landmarks]
         signs[f"unseen_{part}"] = 1 - seen[:, columns].mean(1) if columns else torch.ones(len(seen))
+        worst = off[:, columns].amax(1) if columns else torch.zeros(len(seen))
+        signs[f"error_{part}"] = (worst.clamp_max(1.0) + LEAST_ERROR).log()
+    angles = bodies.pose.unflatten(1, (24, 3)).norm(dim=-1)
+    for part, names_of_it in _BENT.items():
+        signs[f"bent_{part}"] = angles[:, [SMPL_JOINTS.index(name) for name in names_of_it]].mean(1)
     local = bodies.rotations[:, 1:]
     signs["pose"] = default_mixture().to(local).energy(local).clamp(-500, 500) / 69
     signs["shape"] = bodies.betas.square().mean(1)
-    model = body.to(bodies.betas)
     joints = model.joints(bodies)
     at = {name: joints[:, i] for i, name in enumerate(SMPL_JOINTS)}
     for limb, ends in _LIMBS.items():
