@@ -29,6 +29,7 @@ TINY: dict[str, Config] = {
     "strided, from candidates": MrtConfig(
         "resnet18", 8, SIDE, 24, 2, 1, 1, 32, 0.0, 2, "place", 3.0, "candidate"
     ),
+    "candidates, by landmarks": MrtConfig("landmarks18", 8, SIDE, 24, 2, 1, 1, 32, stride=2),
     "joints": Pose2PoseConfig("resnet18", 8, SIDE, channels=16, depth=4, levels=3),
     "joints and code": Pose2PoseConfig("resnet50", 8, SIDE, channels=16, depth=4, levels=2, pose="latent"),
 }

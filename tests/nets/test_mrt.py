@@ -76,6 +76,18 @@ def test_a_strided_grid_saves_attention():
     assert sizes[1] < sizes[0]
 
 
+def test_what_a_backbone_of_landmarks_sees_is_all_that_is_needed_of_the_picture():
+    network = build(TINY["candidates, by landmarks"]).eval()
+    torch.nn.init.normal_(network.rotation.weight)
+    crops = random_crops(2)
+    seen = network.look(crops)
+    known = network(Crops(candidate=crops.candidate, features={"image": seen}))
+    assert torch.allclose(known.rotations, network(crops).rotations, atol=1e-5)
+    maps = network._maps(seen)
+    assert maps.shape == (2, 24, 8, 8), "half the side"
+    assert (maps != network._maps(seen.flip(0))).any()
+
+
 def test_without_a_candidate_or_with_another_size_it_is_told():
     network = build(TINY["candidates"])
     crops = random_crops(2)
@@ -93,6 +105,7 @@ def test_without_a_candidate_or_with_another_size_it_is_told():
         {"resolution": 50},
         {"waves": 0.0},
         {"backbone": "timm/x"},
+        {"backbone": "landmarks18"},
         {"heads": 5},
     ],
 )

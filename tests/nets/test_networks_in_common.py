@@ -74,7 +74,7 @@ def test_gradients_reach_every_parameter(name: str, body: BodyModel):
             assert torch.isfinite(parameter.grad).all(), key
             assert parameter.grad.abs().max() > 0, key
         else:
-            assert key.startswith("prior."), key
+            assert key.startswith(("prior.", "backbone.heatmaps.")), key
 
 
 @every_network

@@ -15,7 +15,8 @@ from bodyloop.data.crops import CropSpec, draw_crops
 from bodyloop.errors import InputError
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import build
-from bodyloop.nets.hmr import HmrConfig
+from bodyloop.nets.hmr import Hmr, HmrConfig
+from bodyloop.nets.mrt import Mrt, MrtConfig
 from bodyloop.train.config import Recipe
 from bodyloop.train.features import keep_features
 from bodyloop.train.recipes import get_recipe
@@ -73,6 +74,16 @@ def test_they_are_made_once_for_the_same_backbone(batches: CropBatches, body: Bo
     assert told == [1, 2, 1], "heads do not matter"
 
 
+def test_what_networks_want_of_the_same_backbone_is_kept_apart(batches: CropBatches, body: BodyModel):
+    one, other = build(SMALL, 0), build(MrtConfig("landmarks18", 8, 32, 12, 2, 1, 1, 16, stride=2), 0)
+    other.backbone.load_state_dict(one.backbone.state_dict())
+    sizes = {
+        type(network): keep_features(batches, 0, 1, Regressor(network, body)).features["image"][0].shape[1]
+        for network in (one, other)
+    }
+    assert sizes == {Hmr: 64 + 3 * 45, Mrt: 64 + 4 * 32}
+
+
 def test_damaged_files_are_told(batches: CropBatches, body: BodyModel):
     regressor = Regressor(build(SMALL), body)
     keep_features(batches, 0, 1, regressor)
@@ -86,21 +97,23 @@ CHANGES = ("start=shipped", "versions=2", "network.width=16")
 """Made with the small backbone that ships, which is for 16 channels."""
 
 
-def job(out: Path, crops: Path, *changes: str, resume: bool = False) -> TrainingJob:
+def job(out: Path, crops: Path, *changes: str, resume: bool = False, recipe: str = "spin") -> TrainingJob:
     return TrainingJob(
-        "spin", out, "smoke", (*CHANGES, *changes), crops, resume=resume, accelerator="cpu", workers=0
+        recipe, out, "smoke", (*CHANGES, *changes), crops, resume=resume, accelerator="cpu", workers=0
     )
 
 
-def test_the_backbone_stays_and_the_rest_learns(tmp_path: Path):
-    done, _ = train_network(job(tmp_path / "run", tmp_path / "crops"))
-    recipe = get_recipe("spin", "smoke")
+@pytest.mark.parametrize("name", ["spin", "mrt"])
+def test_the_backbone_stays_and_the_rest_learns(tmp_path: Path, name: str):
+    done, _ = train_network(job(tmp_path / "run", tmp_path / "crops", recipe=name))
+    recipe = get_recipe(name, "smoke")
     config = replace(recipe.network, width=16)  # type: ignore[type-var]
     before = build(config, recipe.seed, {"image": "shipped"}).state_dict()
     after = load_file(done.last)
     still = {name: torch.equal(value, before[name]) for name, value in after.items() if name in before}
     assert all(same for name, same in still.items() if name.startswith("backbone."))
-    assert not any(same for name, same in still.items() if name.startswith("regressor.") and "weight" in name)
+    own = ("regressor.", "encoder.layers.0.linear", "upsampling.0")
+    assert not any(same for name, same in still.items() if name.startswith(own) and "weight" in name)
 
 
 def test_a_run_that_was_stopped_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 BLOCKS_AT_ONCE = 64
 """How many blocks are put together in one go."""
 

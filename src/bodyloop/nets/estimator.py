@@ -203,11 +203,13 @@ class Estimator(nn.Module, ABC):
         inputs: what the network looks at.
         resolution: R of the crops.
         needs_candidate: whether crops must have a candidate.
+        looks_for: what `look` says of a backbone: by this and the backbone, networks share what is kept of it.
     """
 
     config: Any
     inputs: tuple[InputKind, ...] = ("image",)
     needs_candidate: bool = False
+    looks_for: Literal["features", "maps"] = "features"
     _mean: Tensor
     _spread: Tensor
 

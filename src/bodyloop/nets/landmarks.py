@@ -55,11 +55,17 @@ class LandmarkNet(nn.Module):
         self.center.copy_(features.mean(0))
         self.spread.copy_(features.std(0).clamp_min(1e-3))
 
-    def _read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The last maps (B, C, H, W); mean places (B, 45, 2) and their standard deviation (B, 45)."""
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, R, R), normalised, to the last maps (B, C, R / 32, R / 32), and to those of which heatmaps are
+        made, (B, C / 2, R / 16, R / 16)."""
         *_, before, last = self.backbone.groups(images)
         coarse = interpolate(self.from_last(last), size=before.shape[-2:], mode="nearest")
-        maps = self.heatmaps(torch.relu(coarse + self.from_before(before)))
+        return last, torch.relu(coarse + self.from_before(before))
+
+    def _read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last maps (B, C, H, W); mean places (B, 45, 2) and their standard deviation (B, 45)."""
+        last, finer = self.maps(images)
+        maps = self.heatmaps(finer)
         share = maps.flatten(2).softmax(-1).unflatten(2, maps.shape[-2:])
         cells = torch.arange(maps.shape[-1], device=maps.device, dtype=maps.dtype)
         grid = (2 * cells + 1) / maps.shape[-1] - 1

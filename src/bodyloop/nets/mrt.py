@@ -7,7 +7,8 @@ which becomes the joint's rotation; two small networks see the first query's and
 
 What the paper leaves open, and what is done here: the transformer is DETR's (Carion et al. 2020: 6 layers each, 8
 heads, 2048 hidden), rotations are 6D, and the answer is absolute. `MrtConfig.start` = "candidate", ours, lets the
-rotations be corrections of the candidate's.
+rotations be corrections of the candidate's. Ours as well are small networks whose map is made of what a backbone of
+landmarks sees, which is all that they need of a picture and can be kept for training.
 """
 
 import math
@@ -20,9 +21,10 @@ from torch.nn.functional import avg_pool2d
 
 from bodyloop.errors import InputError
 from bodyloop.geometry import rotmat_to_rot6d
-from bodyloop.nets.backbones import check_backbone
-from bodyloop.nets.estimator import Crops, Estimate, Estimator, check_choice, check_positive
+from bodyloop.nets.backbones import LANDMARKS, check_backbone, make_backbone
+from bodyloop.nets.estimator import Crops, Estimate, Estimator, InputKind, check_choice, check_positive
 from bodyloop.nets.heatmaps import cell_centers
+from bodyloop.nets.landmarks import LandmarkNet
 from bodyloop.nets.parameters import Parameters
 from bodyloop.nets.resnet import ResNet, ResNetKind
 
@@ -39,7 +41,7 @@ class MrtConfig:
     """Sizes of `Mrt`; as they stand, the paper's.
 
     Attributes:
-        backbone: a ResNet.
+        backbone: a ResNet, or one of landmarks (`bodyloop.nets.landmarks`), whose map is made at half the side.
         width: of the backbone.
         resolution: R of the crops; the map has R / 4 cells a side.
         features: channels of the map and of the transformer, a multiple of 6.
@@ -80,7 +82,7 @@ class MrtConfig:
             decoders=self.decoders,
             hidden=self.hidden,
         )
-        if self.backbone not in get_args(ResNetKind):
+        if self.backbone not in (*get_args(ResNetKind), *LANDMARKS):
             raise InputError(f"this network needs a ResNet's maps, got {self.backbone!r}")
         if self.resolution < 32 or self.resolution % 32:
             raise InputError(f"resolution should be a multiple of 32, got {self.resolution}")
@@ -90,6 +92,8 @@ class MrtConfig:
             )
         if self.stride < 1 or self.cells % self.stride:
             raise InputError(f"stride should divide the map's {self.cells} cells, got {self.stride}")
+        if self.backbone in LANDMARKS and self.stride % 2:
+            raise InputError(f"with a backbone of landmarks the stride should be even, got {self.stride}")
         if not 0 <= self.dropout < 1 or self.waves <= 0:
             raise InputError(
                 f"dropout should be at least 0 and below 1, waves above 0, got {self.dropout} and {self.waves}"
@@ -102,17 +106,18 @@ class MrtConfig:
 
     @classmethod
     def small(cls, encoding: Encoding = "pncc") -> Self:
-        """A twin that trains on two cores."""
+        """A twin that trains on two cores, and sees by the backbone of landmarks that ships."""
         return cls(
-            "resnet18",
-            16,
-            64,
+            "landmarks18",
+            32,
+            96,
             96,
             4,
             2,
             2,
             192,
             dropout=0.0,
+            stride=2,
             encoding=encoding,
             waves=2 * math.pi,
             start="candidate",
@@ -138,16 +143,24 @@ class Mrt(Estimator):
     config: MrtConfig
     mean: Tensor
     needs_candidate = True
+    looks_for = "maps"
 
     def __init__(self, config: MrtConfig) -> None:
         super().__init__(config)
         self.parameters_of = Parameters("rot6d")
-        self.backbone = ResNet(config.backbone, config.width)  # type: ignore[arg-type]
         d = config.features
-        layers: list[nn.Module] = []
-        for before in (self.backbone.channels, d, d)[:UPSAMPLINGS]:
-            layers += [nn.ConvTranspose2d(before, d, 4, 2, 1, bias=False), nn.BatchNorm2d(d), nn.ReLU()]
-        self.upsampling = nn.Sequential(*layers)
+        backbone = make_backbone(config.backbone, config.width)
+        assert isinstance(backbone, ResNet | LandmarkNet)
+        self.backbone = backbone
+        channels, doublings = backbone.channels, UPSAMPLINGS
+        if isinstance(backbone, LandmarkNet):
+            channels, doublings = backbone.backbone.channels, UPSAMPLINGS - 1
+            self.finer = nn.Conv2d(channels // 2, d, 1)
+            backbone.heatmaps.requires_grad_(False)  # of no use here
+        self.upsampling = nn.Sequential()
+        for before in (channels, d, d)[:doublings]:
+            deconvolution = nn.ConvTranspose2d(before, d, 4, 2, 1, bias=False)
+            self.upsampling.extend([deconvolution, nn.BatchNorm2d(d), nn.ReLU()])
         sizes = d, config.heads, config.hidden, config.dropout
         layer = nn.TransformerEncoderLayer(*sizes, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, config.encoders, enable_nested_tensor=False)
@@ -173,13 +186,27 @@ class Mrt(Estimator):
         """Side of the candidate's PNCC."""
         return self.config.cells
 
+    def look(self, crops: Crops, kind: InputKind = "image") -> Tensor:
+        """The backbone's maps of the image, one behind the other, (B, numbers); raises as `forward`."""
+        found = self.backbone.maps(self.normalised_image(crops))
+        maps = found if isinstance(found, tuple) else (found,)
+        return torch.cat([m.flatten(1) for m in maps], 1)
+
+    def _maps(self, numbers: Tensor) -> Tensor:
+        """What `look` said, to the map (B, features, S, S), or half the side."""
+        side = self.config.resolution // 32
+        if isinstance(self.backbone, ResNet):
+            return self.upsampling(numbers.unflatten(1, (-1, side, side)))
+        coarse, finer = numbers.tensor_split([self.backbone.backbone.channels * side**2], 1)
+        doubled = self.upsampling[:3](coarse.unflatten(1, (-1, side, side)))
+        return self.upsampling[3:](doubled + self.finer(finer.unflatten(1, (-1, 2 * side, 2 * side))))
+
     def forward(self, crops: Crops) -> Estimate:
         """Bodies of the B people in the crops, from their images and candidates; raises as `Estimator.forward`."""
         pncc, rotations = crops.get_candidate(self.config.cells)
-        maps = self.upsampling(self.backbone.maps(self.normalised_image(crops)))
-        tokens = maps + self._encoding(pncc.to(maps)).to(maps)
-        if self.config.stride > 1:
-            tokens = avg_pool2d(tokens, self.config.stride)
+        maps = self._maps(self.looked(crops)["image"])
+        side = self.config.cells // self.config.stride
+        tokens = _pooled(maps, side) + _pooled(self._encoding(pncc.to(maps)).to(maps), side)
         seen = self.encoder(tokens.flatten(2).mT)
         joints = self.decoder(self.queries.to(seen).expand(len(seen), -1, -1), seen)
         pose, betas, camera = self.mean.expand(len(seen), -1).split([self.parameters_of.pose_size, 10, 3], 1)
@@ -200,3 +227,8 @@ class Mrt(Estimator):
         cells = (1 + cell_centers(self.config.cells, pncc)) / 2
         grid = torch.stack(torch.meshgrid(cells, cells, indexing="xy")).expand(len(pncc), -1, -1, -1)
         return sines(grid, self.config.features // 2, self.config.waves)
+
+
+def _pooled(maps: Tensor, side: int) -> Tensor:
+    """Maps (B, C, H, H) of another side."""
+    return maps if maps.shape[-1] == side else avg_pool2d(maps, maps.shape[-1] // side)

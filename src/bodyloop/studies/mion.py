@@ -51,7 +51,7 @@ PATHS = 6
 CHOSEN = 5
 BATCH = 50
 """People at a time."""
-TIMES = 4
+TIMES = 2
 """Steps of the networks, as a multiple of a table's usual number: the paper's start from ImageNet."""
 CEN_STEPS: dict[Scale, int] = {"smoke": 2, "cpu": 3000, "gpu": 20_000}
 

@@ -18,7 +18,7 @@ from bodyloop.data.crop_batches import CropBatches, Kept
 from bodyloop.errors import InputError
 from bodyloop.nets.estimator import Estimator, InputKind
 from bodyloop.nets.two_branch import TwoBranch
-from bodyloop.train.regressor import Regressor
+from bodyloop.train.regressor import Regressor, crops_of
 from bodyloop.writing import make_folder, write_atomic
 
 BATCH = 64
@@ -87,7 +87,10 @@ class _Looking:
             "crops": self.count,
         }
         name = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
-        return self.batches.sources[self.source].crops.folder / f"features-{self.kind}-{name}"
+        return (
+            self.batches.sources[self.source].crops.folder
+            / f"{self.regressor.network.looks_for}-{self.kind}-{name}"
+        )
 
     @torch.no_grad()
     def features(self, version: int) -> np.ndarray:
@@ -98,7 +101,7 @@ class _Looking:
         parts = []
         for first in range(0, self.count, BATCH):
             rows = range(first, min(first + BATCH, self.count))
-            crops = self.regressor.crops(self.batches.version(self.source, version, rows).batch)
+            crops = crops_of(self.batches.version(self.source, version, rows).batch, [self.kind])
             parts.append(network.look(crops, self.kind).to(torch.float16).numpy())
         network.train(learning)
         return np.concatenate(parts)

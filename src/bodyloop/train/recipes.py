@@ -80,8 +80,9 @@ def _finished(recipe: Recipe, scale: Scale) -> Recipe:
     if scale == "smoke":
         every = {"validate_every": 2, "save_every": 2, "log_every": 1, "mesh_points": 60, "part_map": 14}
         return replace(recipe, phases=phases, optimiser=optimiser, **every)  # type: ignore[arg-type]
-    if isinstance(recipe.network, HmrConfig | TwoBranchConfig):
-        optimiser = replace(optimiser, rate=SIGHTED_RATE)
+    if isinstance(recipe.network, HmrConfig | MrtConfig | TwoBranchConfig):
+        if not isinstance(recipe.network, MrtConfig):
+            optimiser = replace(optimiser, rate=SIGHTED_RATE)
         return replace(recipe, phases=phases, optimiser=optimiser, start="shipped", versions=VERSIONS)
     return replace(recipe, phases=phases, optimiser=optimiser, start="shipped")
 

@@ -119,11 +119,9 @@ class Regressor:
             batch: people.
             stocks: candidates of the sources of a batch, by number (`Batch.source`), for networks that need some:
                 in training any of a person's, by torch's own random numbers, otherwise the first.
-            features: of the crops, where they are known: then there is nothing else to look at.
+            features: of the crops, where they are known: then pictures and maps are not looked at.
         """
-        if features is not None:
-            return Crops(features=features)
-        crops = crops_of(batch, self.network.inputs)
+        crops = crops_of(batch, self.network.inputs) if features is None else Crops(features=features)
         candidate = None
         if self.network.needs_candidate:
             share = torch.rand(len(batch)) if self.network.training else torch.zeros(len(batch))
