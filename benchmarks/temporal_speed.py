@@ -9,8 +9,6 @@ fits of single frames, the best path, and the fit of all frames. Times are of a 
 import argparse
 import json
 import math
-import os
-import platform
 import time
 
 import torch
@@ -61,18 +59,18 @@ def main() -> None:
         camera, evidence, times = walking(body, frames)
         began, used = time.perf_counter(), time.process_time()
         found = fit_over_time(evidence, camera, times, body)
-        rows[str(frames)] = {
+        rows[f"{frames:,} frames"] = {
             "seconds": round(time.perf_counter() - began, 2),
             "processor_seconds": round(time.process_time() - used, 2),
             "iterations": int(found.iterations[0]),
         }
-        print(frames, rows[str(frames)], flush=True)
-    first, last = str(arguments.frames[0]), str(arguments.frames[-1])
-    grew = rows[last]["seconds"] / rows[first]["seconds"] / (arguments.frames[-1] / arguments.frames[0])
-    print(f"time a frame at {last} frames over that at {first}: {grew:.2f}")
+        print(f"{frames:,} frames", rows[f"{frames:,} frames"], flush=True)
+    first, last = arguments.frames[0], arguments.frames[-1]
+    seconds = [rows[f"{frames:,} frames"]["seconds"] for frames in (first, last)]
+    name, grew = f"time a frame at {last:,} over that at {first:,}", seconds[1] / seconds[0] / (last / first)
+    print(f"{name}: {grew:.2f}")
     if arguments.json:
-        machine = f"{os.cpu_count()} cores, {platform.machine()}"
-        print(json.dumps({"machine": machine, "rows": rows, "ratio_of_time_a_frame": round(grew, 3)}))
+        print(json.dumps({**rows, name: round(grew, 3)}))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python tools/write_results.py photos --photos FOLDER
     python tools/write_results.py detect --photos FOLDER
     python tools/write_results.py weights --mocap DATA
-    python tools/write_results.py speed | time | networks
+    python tools/write_results.py speed | time | temporal | networks
     python tools/write_results.py raster | synth | scores | train
     python tools/write_results.py surface --mocap DATA
     python tools/write_results.py annotate
@@ -54,6 +54,7 @@ COMMANDS = {
     "synth": ["benchmarks/synth_speed.py"],
     "scores": ["benchmarks/score_speed.py"],
     "annotate": ["benchmarks/annotate_speed.py"],
+    "temporal": ["benchmarks/temporal_speed.py"],
     "quality": ["benchmarks/annotate_quality.py", "--mocap", "DATA"],
     "networks": ["benchmarks/network_sizes.py"],
     "train": ["benchmarks/train_speed.py"],
@@ -329,7 +330,7 @@ def networks_page(section: dict[str, Any]) -> list[str]:
 
 PAGES = {
     "heldout": heldout_page,
-    **{name: paper_page(name) for name in ("zanfir-table1", "dense-fits", *get_args(NetworkTable))},
+    **{name: paper_page(name) for name in ("zanfir-table1", "zanfir-table3", "dense-fits", *get_args(NetworkTable))},
     "surface": surface_page,
     "weights": weights_page,
     "photos": photos_page,
@@ -345,6 +346,11 @@ PAGES = {
         "Made-up COCO people, fits from the lifter's answer; processor time, and shares of reading, fitting, writing.",
     ),
     "quality": quality_page,
+    "temporal": plain_page(
+        "Speed of fits over time",
+        "Somebody walks, COCO-17 keypoints with 2 % noise; fits of single frames, the best path, and all frames together, "
+        "without detection.",
+    ),
     "scores": plain_page("Speed of the metrics", "Scores of synthetic people, next to the plain way."),
     "networks": networks_page,
     "train": plain_page(
