@@ -330,7 +330,10 @@ def networks_page(section: dict[str, Any]) -> list[str]:
 
 PAGES = {
     "heldout": heldout_page,
-    **{name: paper_page(name) for name in ("zanfir-table1", "zanfir-table3", "dense-fits", *get_args(NetworkTable))},
+    **{
+        name: paper_page(name)
+        for name in ("zanfir-table1", "zanfir-table3", "dense-fits", *get_args(NetworkTable))
+    },
     "surface": surface_page,
     "weights": weights_page,
     "photos": photos_page,

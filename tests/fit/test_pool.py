@@ -12,7 +12,7 @@ from bodyloop.body import BodyModel
 from bodyloop.data.cameras import camera_rotations
 from bodyloop.errors import InputError
 from bodyloop.fit import FitProblem
-from bodyloop.fit.pool import CandidatePool, save_pool
+from bodyloop.fit.pool import CandidatePool, _Person, save_pool
 from bodyloop.fit.problem import CROP
 
 POSES, TURNS, PEOPLE = 60, 13, 4
@@ -104,6 +104,22 @@ def test_too_few_under_the_threshold(pool: CandidatePool, body: BodyModel, probl
     errors, _ = plain(pool, body, problem, 0)
     lowest = errors.flatten().sort().values[:5]
     torch.testing.assert_close(found.error[0].double().sort().values, lowest, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0.0, 1), (0.0, 7), (4000.0, 3), (1e9, 5)])
+def test_what_is_dropped_on_the_way_does_not_matter(
+    threshold: float, count: int, pool: CandidatePool, body: BodyModel, problem: FitProblem
+):
+    joints = pool._joints(body, problem)
+    for i in range(PEOPLE):
+        person = _Person.of(problem, i)
+        whole = pool._errors(joints, person)
+        found = pool._errors(joints, person, count, threshold)
+        matters = (whole < threshold) | (whole <= np.sort(whole, axis=None)[count - 1])
+        assert np.array_equal(found[matters], whole[matters])
+        assert (found[~matters] >= whole[~matters]).all()
+        if threshold < 1e9:
+            assert (found > whole).any(), "most are dropped"
 
 
 def test_threads_do_not_matter(pool: CandidatePool, body: BodyModel, problem: FitProblem):

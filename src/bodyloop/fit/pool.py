@@ -114,13 +114,16 @@ class CandidatePool:
         with ThreadPoolExecutor(threads) as workers:
             if len(people) >= threads:
                 chosen = list(
-                    workers.map(lambda p: self._chosen(self._errors(joints, p), count, threshold), people)
+                    workers.map(
+                        lambda p: self._chosen(self._errors(joints, p, count, threshold), count, threshold),
+                        people,
+                    )
                 )
             else:  # few people: their candidates are shared out
                 pieces = np.array_split(joints, threads)
                 chosen = []
                 for person in people:
-                    found = workers.map(self._errors, pieces, [person] * threads)
+                    found = workers.map(lambda p: self._errors(p, person, count, threshold), pieces)
                     chosen.append(self._chosen(np.concatenate(list(found)), count, threshold))
         return self._placed(body, joints, people, chosen)
 
@@ -139,17 +142,18 @@ class CandidatePool:
         rows = self.turns.reshape(-1, 9).T.numpy()
         return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, -rows.shape[1] % LANES)), mode="edge"))
 
-    def _errors(self, joints: np.ndarray, person: "_Person") -> np.ndarray:
-        """(N, R) of the poses given."""
+    def _errors(
+        self, joints: np.ndarray, person: "_Person", count: int = 1, threshold: float = np.inf
+    ) -> np.ndarray:
+        """(N, R) of the poses given; those that are neither under the threshold nor among the lowest may be FAR."""
         from bodyloop.fit.pool_kernels import search
 
-        rows = self._rows
-        errors = np.empty((len(joints), rows.shape[1]), np.float32)
+        errors = np.zeros((len(joints), len(self.turns)), np.float32)
         if person.seen.any():
-            search(joints[:, person.seen], rows, *person.arrays(), errors)
-        else:
-            errors[:] = 0
-        return errors[:, : len(self.turns)]
+            which, *arrays = person.arrays()
+            least = min(count, errors.size)
+            search(joints, which, self._rows, *arrays, np.float32(threshold), least, errors)
+        return errors
 
     def _chosen(self, errors: np.ndarray, count: int, threshold: float) -> np.ndarray:
         """(C, 3) numbers of pose and orientation, and the error."""
@@ -241,10 +245,12 @@ class _Person:
         return np.asarray(self.rays - (share[:, None] * self.rays).sum(0))
 
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """Of what is seen, in single precision."""
-        seen = self.seen
-        found = self.rays[seen], self.spread[seen], self.weight[seen], self.focal
-        return tuple(np.ascontiguousarray(a, np.float32) for a in found)
+        """Numbers of what is seen, the farthest from the middle first, and its rays ... in single precision."""
+        telling = self.weight * np.square(self.spread).sum(1)
+        which = np.argsort(-telling, kind="stable")
+        which = which[self.seen[which]]
+        found = self.rays[which], self.spread[which], self.weight[which], self.focal
+        return which, *(np.ascontiguousarray(a, np.float32) for a in found)
 
     def place(self, points: Tensor) -> Tensor:
         """Translations (C, 3) that bring turned points (C, K, 3) nearest to the rays."""
