@@ -351,8 +351,8 @@ PAGES = {
     "quality": quality_page,
     "temporal": plain_page(
         "Speed of fits over time",
-        "Somebody walks, COCO-17 keypoints with 2 % noise; fits of single frames, the best path, and all frames together, "
-        "without detection.",
+        "Somebody walks, COCO-17 keypoints with 2 % noise; fits of single frames, the best path, and all frames "
+        "together, without detection.",
     ),
     "scores": plain_page("Speed of the metrics", "Scores of synthetic people, next to the plain way."),
     "networks": networks_page,

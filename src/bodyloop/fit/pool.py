@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -123,7 +123,8 @@ class CandidatePool:
                 pieces = np.array_split(joints, threads)
                 chosen = []
                 for person in people:
-                    found = workers.map(lambda p: self._errors(p, person, count, threshold), pieces)
+                    search = partial(self._errors, person=person, count=count, threshold=threshold)
+                    found = workers.map(search, pieces)
                     chosen.append(self._chosen(np.concatenate(list(found)), count, threshold))
         return self._placed(body, joints, people, chosen)
 
