@@ -19,7 +19,7 @@ from bodyloop.data.crowd import Labelled, joined
 from bodyloop.data.formats import open_dataset
 from bodyloop.nets import cen
 from bodyloop.nets.build import build, save_estimator
-from bodyloop.terminal import Rate
+from bodyloop.progress import Rate
 from coco_made_up import coco_people, write_json
 from made_up_crops import TINY
 

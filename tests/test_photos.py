@@ -25,7 +25,8 @@ from bodyloop.photos import (
     scores_of,
     write_results,
 )
-from bodyloop.terminal import MOST_ROWS, print_summary, printable
+from bodyloop.progress import printable
+from bodyloop.terminal import MOST_ROWS, print_summary
 from bodyloop.view import load_npz
 from fit.people import CAMERA, observed
 

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
 from bodyloop.errors import InputError
 from bodyloop.photos import PhotoJob, Summary, fit_photos
+from bodyloop.progress import Counted, Rate, printable, progress_bar
 from bodyloop.writing import make_folder
 
 if TYPE_CHECKING:
@@ -45,7 +38,6 @@ if TYPE_CHECKING:
 
 MOST_FILES = 5
 """Shards that are named; of more, only their number."""
-COMPILING = "first run: compiling the solver for this machine, about half a minute ..."
 MOST_ROWS = 40
 """People in the table; of more, only those who are not to be trusted are listed."""
 
@@ -57,27 +49,11 @@ def run_photo_job(job: PhotoJob) -> int:
 
 def run_video_job(job: "VideoJob") -> int:
     """Fit the people of videos with a progress bar, then print who they are; returns the exit status."""
-    from bodyloop.fit.first_use import must_compile
     from bodyloop.videos import fit_videos
 
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    columns = (
-        SpinnerColumn(),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        if must_compile() or must_compile("work_out_frames"):
-            console.print(COMPILING)
-        results = fit_videos(
-            job,
-            lambda done, total, text: bar.update(
-                task, completed=done, total=total, description=printable(text)
-            ),
-        )
+    with progress_bar() as bar:
+        bar.say_compiling("work_out_frames")
+        results = fit_videos(job, bar.show)
     shown = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
     for result in results:
         _print_video(result, shown)
@@ -135,36 +111,19 @@ def run_inference(job: "InferJob") -> int:
 
 
 def _run_on_photos(work: Callable[[Callable[[int, int, str], None]], Summary]) -> int:
-    from bodyloop.fit.first_use import must_compile
-
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    columns = (
-        SpinnerColumn(),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
+    with progress_bar() as bar:
         waiting_told = False
 
         def tell(done: int, total: int, text: str) -> None:
             nonlocal waiting_told
-            bar.update(task, completed=done, total=total, description=printable(text))
+            bar.show(done, total, text)
             if not waiting_told and (": fitting " in text or ": refining " in text):
                 waiting_told = True
-                if must_compile():
-                    console.print(COMPILING)
+                bar.say_compiling()
 
         summary = work(tell)
     print_summary(summary, Console(markup=False, highlight=False, emoji=False))
     return 1 if summary.failures else 0
-
-
-def printable(text: str) -> str:
-    """Text without what a terminal cannot show, or obeys: odd bytes of file names, control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -314,34 +273,19 @@ def run_synthesis(job: "SynthJob") -> int:
     """Make synthetic people with a progress bar and the rate, then print where the files are."""
     from bodyloop.synth_jobs import make_people
 
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    columns = (
-        SpinnerColumn(),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        began, found, made = 0.0, 0, 0
+    counted = Counted()
+    with progress_bar() as bar:
 
         def progress(done: int, total: int) -> None:
-            nonlocal began, found, made
-            if not began:
-                began, found = time.time(), done
-            made = done - found
-            rate = made / max(time.time() - began, 1e-3)
-            bar.update(task, completed=done, total=total, description=f"{rate:.0f} a second")
+            counted.count(done)
+            bar.show(done, total, f"{counted.rate:.0f} a second")
 
-        files = make_people(job, lambda text: console.print(printable(text)), progress)
-    if began and found:
-        console.print(f"{found:,} samples were there already")
-    if made:
-        console.print(f"{made:,} samples, {made / (time.time() - began):.1f} a second")
-    _print_files(files[:MOST_FILES])
-    if len(files) > MOST_FILES:
-        print(f"  and {len(files) - MOST_FILES:,} more")
+        files = make_people(job, bar.say, progress)
+    if counted.before:
+        _remark(f"{counted.before:,} samples were there already")
+    if counted.made:
+        _remark(f"{counted.made:,} samples, {counted.rate:.1f} a second")
+    _print_some_files(files)
     return 0
 
 
@@ -351,71 +295,26 @@ def run_annotation(job: "AnnotateJob") -> int:
     Returns 1 if nothing was found for some people.
     """
     from bodyloop.annotate_jobs import annotate_data_set
-    from bodyloop.fit.first_use import must_compile
 
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    columns = (SpinnerColumn(), BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        rate = Rate()
+    rate = Rate()
+    with progress_bar(counts=False) as bar:
 
         def progress(what: str, done: int, wanted: int) -> None:
-            words = rate.words(what, done, wanted, time.time())
-            bar.update(task, completed=done, total=wanted, description=words)
+            bar.show(done, wanted, rate.words(what, done, wanted, time.time()))
 
-        if must_compile():
-            console.print(COMPILING)
-        done = annotate_data_set(job, lambda text: console.print(printable(text)), progress)
+        bar.say_compiling()
+        done = annotate_data_set(job, bar.say, progress)
     finished = done.finished
     for line in finished.skipped:
-        console.print(printable(f"left out: {line}"))
+        _remark(f"left out: {line}")
     if finished.found:
-        console.print(f"{finished.found:,} people were done already")
+        _remark(f"{finished.found:,} people were done already")
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in done.verdicts.items())
     print(f"{sum(done.verdicts.values()):,} people labelled: {verdicts}")
     if rate.line:
-        console.print(rate.line)
+        _remark(rate.line)
     _print_files(done.files)
     return 1 if finished.failures else 0
-
-
-class Rate:
-    """How fast a long run is, and how long it will take.
-
-    Attributes:
-        line: of the last thing that was done, for the end.
-    """
-
-    def __init__(self) -> None:
-        self.what, self.began, self.first, self.line = "", 0.0, 0, ""
-
-    def words(self, what: str, done: int, wanted: int, now: float) -> str:
-        """A line for the progress bar.
-
-        Args:
-            what: is being done; another word begins anew.
-            done, wanted: how much of how much; what was done when it began does not count.
-            now: seconds.
-        """
-        if what != self.what:
-            self.what, self.began, self.first, self.line = what, now, done, ""
-        made, seconds = done - self.first, max(now - self.began, 1e-3)
-        if what == "reading":
-            return f"reading: {done / 1e6:,.0f} of {wanted / 1e6:,.0f} MB"
-        if not made:
-            return f"{what}: {done:,} of {wanted:,}"
-        rate = made / seconds
-        self.line = f"{made:,} people in {seconds:,.0f} s, {rate:,.0f} a second"
-        return f"{what}: {done:,} of {wanted:,}, {rate:,.0f} a second, {_span((wanted - done) / rate)} left"
-
-
-def _span(seconds: float) -> str:
-    """A time in words."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def run_conversion(job: "ConvertJob") -> int:
@@ -440,29 +339,13 @@ def run_training(job: "TrainingJob") -> int:
     """Train a network with a progress bar, then print where the files are."""
     from bodyloop.train_jobs import train_network
 
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    columns = (
-        SpinnerColumn(),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        began = time.time()
-
-        def tell(text: str) -> None:
-            console.print(f"[{time.time() - began:5.0f} s] {printable(text)}")
-
+    with progress_bar() as bar:
         done, files = train_network(
-            job,
-            tell,
-            lambda what, done, wanted: bar.update(task, completed=done, total=wanted, description=what),
+            job, bar.say_when, lambda what, done, wanted: bar.show(done, wanted, what)
         )
     if done.errors:
         errors = ", ".join(f"{name[:-3]} {value:.1f} {name[-2:]}" for name, value in done.errors.items())
-        console.print(f"best after step {done.best_step:,}: {errors}")
+        _remark(f"best after step {done.best_step:,}: {errors}")
     _print_files(files)
     return 0
 
@@ -482,29 +365,13 @@ def run_bodies_export(job: "BodiesExportJob") -> int:
     """
     from bodyloop.export_jobs import export_bodies
 
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    columns = (
-        SpinnerColumn(),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        done = export_bodies(
-            job,
-            lambda made, total, text: bar.update(
-                task, completed=made, total=total, description=printable(text)
-            ),
-        )
+    with progress_bar() as bar:
+        done = export_bodies(job, bar.show)
     for note in done.notes:
-        console.print(printable(f"note: {note}"))
+        _remark(f"note: {note}")
     for name, reason in done.failures:
-        console.print(printable(f"{name}: {reason}"))
-    _print_files(done.files[:MOST_FILES])
-    if len(done.files) > MOST_FILES:
-        print(f"  and {len(done.files) - MOST_FILES:,} more")
+        _remark(f"{name}: {reason}")
+    _print_some_files(done.files)
     who = "1 person" if done.people == 1 else f"{done.people:,} people"
     print(f"{who}, frames in all: {done.frames:,}, failures: {len(done.failures)}")
     return 1 if done.failures else 0
@@ -516,33 +383,19 @@ def run_evaluation(job: "EvaluateJob") -> int:
     Returns 1 if some people were left out.
     """
     from bodyloop.evaluate_jobs import evaluate
-    from bodyloop.fit.first_use import must_compile
 
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    columns = (
-        SpinnerColumn(),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        began, before, made = 0.0, 0, 0
+    counted = Counted()
+    with progress_bar() as bar:
 
         def progress(done: int, total: int) -> None:
-            nonlocal began, before, made
-            if not began:
-                began, before = time.time(), done
-            made = done - before
-            rate = made / max(time.time() - began, 1e-3)
-            bar.update(task, completed=done, total=total, description=f"{rate:.1f} people a second")
+            counted.count(done)
+            bar.show(done, total, f"{counted.rate:.1f} people a second")
 
-        if job.method == "fit" and must_compile():
-            console.print(COMPILING)
-        done = evaluate(job, lambda text: console.print(printable(text)), progress)
-    if before:
-        console.print(f"{before:,} people were done already")
+        if job.method == "fit":
+            bar.say_compiling()
+        done = evaluate(job, bar.say, progress)
+    if counted.before:
+        _remark(f"{counted.before:,} people were done already")
     print_scores(done.scores, Console(markup=False, highlight=False, emoji=False))
     _print_files(done.files)
     return 1 if done.left_out else 0
@@ -615,3 +468,15 @@ def print_claims(claims: Sequence["Claim"], console: Console) -> None:
 def _print_files(files: Sequence[Path]) -> None:
     for path in files:
         print(f"  {printable(str(path))}")
+
+
+def _print_some_files(files: Sequence[Path]) -> None:
+    """Not more than one wants to read."""
+    _print_files(files[:MOST_FILES])
+    if len(files) > MOST_FILES:
+        print(f"  and {len(files) - MOST_FILES:,} more")
+
+
+def _remark(text: str) -> None:
+    """A line beside the results, on stderr."""
+    Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True).print(printable(text))
