@@ -4,7 +4,7 @@
     python tools/write_results.py photos --photos FOLDER
     python tools/write_results.py detect --photos FOLDER
     python tools/write_results.py weights --mocap DATA
-    python tools/write_results.py speed | time | temporal | networks
+    python tools/write_results.py speed | time | pool | temporal | networks
     python tools/write_results.py raster | synth | scores | train
     python tools/write_results.py surface --mocap DATA
     python tools/write_results.py annotate
@@ -54,6 +54,7 @@ COMMANDS = {
     "synth": ["benchmarks/synth_speed.py"],
     "scores": ["benchmarks/score_speed.py"],
     "annotate": ["benchmarks/annotate_speed.py"],
+    "pool": ["benchmarks/pool_speed.py"],
     "temporal": ["benchmarks/temporal_speed.py"],
     "quality": ["benchmarks/annotate_quality.py", "--mocap", "DATA"],
     "networks": ["benchmarks/network_sizes.py"],
@@ -349,6 +350,10 @@ PAGES = {
         "Made-up COCO people, fits from the lifter's answer; processor time, and shares of reading, fitting, writing.",
     ),
     "quality": quality_page,
+    "pool": plain_page(
+        "Speed of the search for candidates",
+        "Five candidates of each made-up person, out of the whole pool; plain tensors find the lowest error alone.",
+    ),
     "temporal": plain_page(
         "Speed of fits over time",
         "Somebody walks, COCO-17 keypoints with 2 % noise; fits of single frames, the best path, and all frames "

@@ -197,10 +197,9 @@ class CandidatePool:
             if people
             else turns[..., 0]
         )
-        rotations = axis_angle_to_rotmat(self.pose[pose].unflatten(-1, (24, 3)))
-        rotations = torch.cat(
-            [turns[..., None, :, :] @ rotations[..., :1, :, :], rotations[..., 1:, :, :]], -3
-        )
+        local, root = self._rotations
+        entries = np.concatenate([root[pose, turn], local[pose]], -1)
+        rotations = torch.from_numpy(entries).unflatten(-1, (24, 3, 3))
         pelvis = body.rest_pelvis(torch.zeros(10).to(body.v_template)).float().cpu()
         # The body turns about its pelvis, the pool about the origin.
         translation = place.float() + turns @ pelvis - pelvis
