@@ -1,4 +1,4 @@
-"""Run benchmarks and write what they measured: docs/results.json, and docs/results.md made from it.
+"""Run benchmarks and write what they measured: docs/results.json, docs/results.md made from it, and README's figures.
 
     python tools/write_results.py heldout --mocap DATA
     python tools/write_results.py photos --photos FOLDER
@@ -33,6 +33,8 @@ from bodyloop.reproduce import NetworkTable
 
 ROOT = Path(__file__).parents[1]
 STORE, PAGE = ROOT / "docs" / "results.json", ROOT / "docs" / "results.md"
+README, CLAIMS = ROOT / "README.md", ROOT / "docs" / "claims.json"
+BEGIN, END = "<!-- figures: written by tools/write_results.py -->", "<!-- end of figures -->"
 PHOTO_METHODS = {
     "fit": "fit (`bodyloop fit`)",
     "candidates": "best of five candidates' fits, by energy",
@@ -369,6 +371,44 @@ PAGES = {
 }
 
 
+def headlines(stored: dict[str, Any]) -> list[str]:
+    """The README's few figures, each with the section that it comes from."""
+    held, photos = stored["heldout"]["result"], stored["photos"]["result"]["fit"]
+    exact = held["coco17"]["exact"]["both (bodyloop fit)"]
+    speed, video = stored["speed"]["result"], stored["temporal"]["result"]["1,000 frames"]
+    people = stored["annotate"]["result"]["minutes_of_fitting_for_100000"]
+    rows = {row.name: row.ours for row in Table.from_json(stored["zanfir-table3"]["result"]).rows}
+    single, many = rows["static"], rows["64 frames"]
+    assert single is not None
+    assert many is not None
+    claims = json.loads(CLAIMS.read_text())
+    lines = [
+        ("exact COCO-17 keypoints, 500 frames of motion capture of people whom nothing was trained on",
+         f"PA-MPJPE {exact['pa_mpjpe_mm']:.0f} mm, MPJPE {exact['mpjpe_mm']:.0f} mm"),
+        ("labelled photos", f"PCKh {photos['pckh_0.5']:.3f}"),
+        ("a fit, in batches of 64",
+         f"{speed['ms_per_person_and_start']['compiled, batch 64']:.1f} ms a start, {speed['ratio_batch_64']:,} times "
+         "as fast as Adam through the mesh"),
+        ("100,000 people of a data set", f"{people:.1f} minutes of fitting"),
+        ("1,000 frames of a video, fitted together", f"{video['seconds']:.1f} s"),
+        ("noisy keypoints with gaps, 64 frames together",
+         f"MPJPE {many.mpjpe_mm:.0f} mm, frame by frame {single.mpjpe_mm:.0f} mm"),
+    ]  # fmt: skip
+    holding = sum(claim["holds"] for claim in claims)
+    return [
+        *table(["on two cores of a CPU", ""], [list(line) for line in lines]),
+        "",
+        f"Of {len(claims)} findings of the papers {holding} hold here, on small networks and synthetic people.",
+    ]
+
+
+def write_readme(stored: dict[str, Any]) -> None:
+    """Put the figures between their marks."""
+    before, rest = README.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text("\n".join([before + BEGIN, *headlines(stored), END]) + after)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("section", choices=[*COMMANDS, "table", "page"])
@@ -399,6 +439,7 @@ def main() -> None:
     if notes.exists():
         lines += ["", notes.read_text().rstrip()]
     PAGE.write_text("\n".join(lines) + "\n")
+    write_readme(stored)
 
 
 if __name__ == "__main__":
