@@ -30,12 +30,28 @@ def test_it_is_a_resnet_of_six_channels():
     assert torch.allclose(kept[0], first, atol=1e-4)
 
 
+def test_a_backbone_of_landmarks_stays_as_it_is_and_what_it_saw_is_enough():
+    network = Cen(replace(TINY, backbone="landmarks18")).train()
+    image, pncc = torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64)
+    before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
+    network(image, pncc).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in network.backbone.state_dict().items())
+    assert all(p.grad is None for p in network.backbone.parameters())
+    assert all(p.grad is not None for p in network.meeting.parameters())
+    network.eval()
+    found = network(image, pncc)
+    assert torch.allclose(network(None, pncc, network.look(image)), found, atol=1e-5)
+    for other in (network(image.flip(0), pncc), network(image, pncc.flip(0))):
+        assert not torch.allclose(other, found, atol=1e-4), "both matter"
+
+
 def test_the_paper_has_a_distance_for_every_vertex(body: BodyModel):
     assert CenConfig().points == VERTICES == len(body.v_template)
 
 
-def test_saved_and_loaded(tmp_path: Path):
-    network = Cen(TINY).eval()
+@pytest.mark.parametrize("backbone", ["resnet18", "landmarks18"])
+def test_saved_and_loaded(tmp_path: Path, backbone: str):
+    network = Cen(replace(TINY, backbone=backbone)).eval()
     save_cen(network, tmp_path / "cen.safetensors")
     back = load_cen(tmp_path / "cen.safetensors")
     image, pncc = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)

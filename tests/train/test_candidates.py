@@ -20,7 +20,7 @@ from bodyloop.errors import InputError
 from bodyloop.fit.pool import CandidatePool
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import build
-from bodyloop.nets.cen import CenConfig, load_cen
+from bodyloop.nets.cen import Cen, CenConfig, load_cen
 from bodyloop.train import cen as training_room
 from bodyloop.train.candidates import (
     CandidateStock,
@@ -31,6 +31,7 @@ from bodyloop.train.candidates import (
 )
 from bodyloop.train.cen import CenTraining, Judged, train_cen
 from bodyloop.train.config import CandidateStart
+from bodyloop.train.features import keep_features
 from bodyloop.train.feed import Feed
 from bodyloop.train.regressor import Regressor
 from made_up import random_bodies
@@ -178,6 +179,31 @@ def test_the_consistency_network_learns_and_goes_on_after_a_kill(
     assert [line.partition(" of")[0] for line in told] == ["step 6"]
     for a, b in zip(load_cen(whole).parameters(), load_cen(parts).parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_what_is_kept_of_the_pictures_serves_both_networks(
+    source: CropSource, body: BodyModel, stock: CandidateStock, tmp_path: Path
+):
+    """Lessons with what a backbone saw train as those with pictures, as far as half precision goes."""
+    plain = CropBatches([source], PLAIN, body)
+    network = CenConfig("landmarks18", 16, 64, 20)
+    refiner = Regressor(build(replace(TINY["candidates, by landmarks"], width=16)), body)
+    training = CenTraining(network, 3, 4, "adamw", 1e-3, 0.5)
+    state = {}
+    for known in (False, True):
+        batches = plain
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.seed)
+            sees = Cen(network).backbone.state_dict()
+        refiner.network.backbone.load_state_dict(sees)
+        if known:
+            kept = keep_features(plain, 0, 1, refiner)
+            batches = CropBatches([replace(source, known=kept)], PLAIN, body)
+        file = tmp_path / f"{known}.safetensors"
+        train_cen(Feed(batches, [1.0], 4), {0: stock}, body, file, training, lambda line: None, refiner)
+        state[known] = load_cen(file).state_dict()
+    for name, value in state[False].items():
+        assert torch.allclose(value.float(), state[True][name].float(), atol=2e-2), name
 
 
 def test_distances_are_learnt(source: CropSource, body: BodyModel, stock: CandidateStock, tmp_path: Path):

@@ -62,6 +62,16 @@ class LandmarkNet(nn.Module):
         coarse = interpolate(self.from_last(last), size=before.shape[-2:], mode="nearest")
         return last, torch.relu(coarse + self.from_before(before))
 
+    def flat_maps(self, images: Tensor) -> Tensor:
+        """The same, one behind the other, (B, numbers)."""
+        return torch.cat([m.flatten(1) for m in self.maps(images)], 1)
+
+    def unflat_maps(self, numbers: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
+        """What `flat_maps` said of images of R pixels, as `maps` does."""
+        side, channels = resolution // 32, self.backbone.channels
+        last, finer = numbers.tensor_split([channels * side**2], 1)
+        return last.unflatten(1, (-1, side, side)), finer.unflatten(1, (-1, 2 * side, 2 * side))
+
     def _read(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The last maps (B, C, H, W); mean places (B, 45, 2) and their standard deviation (B, 45)."""
         last, finer = self.maps(images)

@@ -188,18 +188,18 @@ class Mrt(Estimator):
 
     def look(self, crops: Crops, kind: InputKind = "image") -> Tensor:
         """The backbone's maps of the image, one behind the other, (B, numbers); raises as `forward`."""
-        found = self.backbone.maps(self.normalised_image(crops))
-        maps = found if isinstance(found, tuple) else (found,)
-        return torch.cat([m.flatten(1) for m in maps], 1)
+        image = self.normalised_image(crops)
+        if isinstance(self.backbone, LandmarkNet):
+            return self.backbone.flat_maps(image)
+        return self.backbone.maps(image).flatten(1)
 
     def _maps(self, numbers: Tensor) -> Tensor:
         """What `look` said, to the map (B, features, S, S), or half the side."""
+        if isinstance(self.backbone, LandmarkNet):
+            coarse, finer = self.backbone.unflat_maps(numbers, self.config.resolution)
+            return self.upsampling[3:](self.upsampling[:3](coarse) + self.finer(finer))
         side = self.config.resolution // 32
-        if isinstance(self.backbone, ResNet):
-            return self.upsampling(numbers.unflatten(1, (-1, side, side)))
-        coarse, finer = numbers.tensor_split([self.backbone.backbone.channels * side**2], 1)
-        doubled = self.upsampling[:3](coarse.unflatten(1, (-1, side, side)))
-        return self.upsampling[3:](doubled + self.finer(finer.unflatten(1, (-1, 2 * side, 2 * side))))
+        return self.upsampling(numbers.unflatten(1, (-1, side, side)))
 
     def forward(self, crops: Crops) -> Estimate:
         """Bodies of the B people in the crops, from their images and candidates; raises as `Estimator.forward`."""

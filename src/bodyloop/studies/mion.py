@@ -28,17 +28,17 @@ from bodyloop.evaluate.claims import Claim, at_least, at_most, lower
 from bodyloop.evaluate.metrics import mpjpe, pa_mpjpe, pve
 from bodyloop.evaluate.tables import Figures, Row, Table
 from bodyloop.fit.pool import default_pool
-from bodyloop.nets.build import load_estimator
+from bodyloop.nets.build import build, load_estimator
 from bodyloop.nets.cen import Cen, CenConfig, load_cen
 from bodyloop.nets.estimator import Crops
-from bodyloop.nets.mrt import Encoding
+from bodyloop.nets.mrt import Encoding, MrtConfig
 from bodyloop.studies.networks import Tell, Workshop, for_table, test_people, train_all
 from bodyloop.studies.study import Asked
 from bodyloop.train.candidates import CandidateStock, find_candidates, observed
 from bodyloop.train.cen import CenTraining, Judged, train_cen
 from bodyloop.train.config import CandidateStart, Recipe, Scale, SyntheticData
 from bodyloop.train.feed import Feed
-from bodyloop.train.larder import Pantry, Tools, candidates_of
+from bodyloop.train.larder import Pantry, Tools, candidates_of, seen, shipped_backbones
 from bodyloop.train.recipes import SIZES, mrt, spin
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run import LAST
@@ -211,9 +211,14 @@ def cen_lessons(
         sources.append(source)
         weights.append(data.weight)
     augment = replace(recipe.augment, resolution=training.network.resolution)
-    return Feed(
-        CropBatches(sources, augment, pantry.body), weights, training.batch, seed=training.seed
-    ), stocks
+    batches = CropBatches(sources, augment, pantry.body)
+    own, theirs = training.network, recipe.network
+    assert isinstance(theirs, MrtConfig)
+    if recipe.versions and (own.backbone, own.width) == (theirs.backbone, theirs.width):
+        # What both networks see by is the same, and its features are kept.
+        network = build(recipe.network, recipe.seed, shipped_backbones(recipe))
+        batches = seen(batches, recipe, network, pantry, tools)
+    return Feed(batches, weights, training.batch, seed=training.seed), stocks
 
 
 def _save(file: Path, found: Measured) -> None:

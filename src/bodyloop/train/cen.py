@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.batch import Batch
+from bodyloop.data.crop_batches import Lesson
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.nets.backbones import SHIPPED, load_backbone
 from bodyloop.nets.candidates import draw_pncc
@@ -42,7 +43,7 @@ class CenTraining:
         rate: of learning.
         refined: share of the people whose candidate the refining network has made better, as those are that are judged
             in the end; the paper's are candidates as they are.
-        start: of the backbone: random weights, or those of the small one that ships.
+        start: of the backbone: random weights, or those of the one that ships.
         seed: of all random draws.
     """
 
@@ -108,7 +109,8 @@ def train_cen(
     """Train and write the network (safetensors, half precision); a killed run goes on from its checkpoint.
 
     Args:
-        feed: lessons of people with 3D labels.
+        feed: lessons of people with 3D labels; those that hold what a backbone of landmarks saw are for networks and
+            refiners that see by it.
         stocks: candidates of its sources, by number.
         body: the model.
         path: of the weights; the checkpoint stands beside it.
@@ -126,7 +128,7 @@ def train_cen(
     if training.start == "shipped":
         load_backbone(network.backbone, training.network.backbone, SHIPPED)
     judged = Judged(body, training.network)
-    parameters = list(network.parameters())
+    parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = (
         torch.optim.SGD(parameters, training.rate, momentum=0.9)
         if training.optimiser == "sgd"
@@ -140,9 +142,10 @@ def train_cen(
     for step, lesson in enumerate(feed.lessons(first, training.steps, workers), first + 1):
         for group in optimiser.param_groups:
             group["lr"] = training.rate_at(step)
-        bodies = _drawn(lesson.batch, stocks, body, refiner, training, step)
+        bodies = _drawn(lesson, stocks, body, refiner, training, step)
         wanted = judged.distances(bodies, lesson.batch.bodies)
-        found = network(lesson.batch.image, judged.seen(bodies, lesson.batch))
+        seen = None if lesson.features is None else lesson.features["image"]
+        found = network(lesson.batch.image, judged.seen(bodies, lesson.batch), seen)
         loss = (found - wanted).abs().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -161,7 +164,7 @@ def train_cen(
 
 @torch.no_grad()
 def _drawn(
-    batch: Batch,
+    lesson: Lesson,
     stocks: Mapping[int, CandidateStock],
     body: BodyModel,
     refiner: Regressor | None,
@@ -169,11 +172,11 @@ def _drawn(
     step: int,
 ) -> Bodies:
     """One candidate a person, some of them refined."""
-    rng = stream(_CHOICE, training.seed, step)
+    rng, batch = stream(_CHOICE, training.seed, step), lesson.batch
     share, better = (torch.from_numpy(rng.random(len(batch))) for _ in range(2))
     candidates = candidates_in(batch, stocks, body, share)
     if refiner is None or not training.refined:
         return candidates
     refiner.network.eval()
-    found = refiner.refined(batch, candidates)
+    found = refiner.refined(batch, candidates, lesson.features)
     return chosen((better < training.refined).to(batch.flipped.device), found, candidates)
