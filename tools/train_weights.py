@@ -25,6 +25,7 @@ from bodyloop.data.mixture import Draw
 from bodyloop.data.splits import SplitName, data_lines, read_poses
 from bodyloop.data.synthetic.domains import DomainName
 from bodyloop.data.synthetic.streams import stream
+from bodyloop.nets.backbones import LANDMARKS_BESIDE
 from bodyloop.nets.build import load_estimator, save_estimator
 from bodyloop.nets.cen import load_cen, save_cen
 from bodyloop.nets.landmarks import LandmarkNet
@@ -210,7 +211,7 @@ class EstimatorRun:
         job = TrainingJob("everything", self.folder, mocap=self.mocap, cache=self.cache)
         tools = make_tools(job, body, _tell, lambda what, done, wanted: None)
         done = train(recipe, self.folder, pantry, tools, Machine("cpu", workers=0), resume=True)
-        save_estimator(load_estimator(done.best), self.out, torch.half)
+        save_estimator(load_estimator(done.best), self.out, torch.half, _beside(self.out))
         network, texts = load_estimator(self.out), []
         for domain in ("wild", "bridge", "studio"):
             people = SyntheticData(
@@ -254,8 +255,9 @@ class MionRun:
         recipe, training = mion_recipe(bench.asked, bench.seed), cen_training(bench.asked, bench.seed)
         pantry, cen = shop.pantry(_tell), load_cen(bench.cen())
         network = bench.refiner(recipe, pantry.body).network
-        save_estimator(network, self.out / "mrt-small.safetensors", torch.half)
-        save_cen(cen, self.out / "cen-small.safetensors")
+        beside = _beside(self.out / "mrt-small.safetensors")
+        save_estimator(network, self.out / "mrt-small.safetensors", torch.half, beside)
+        save_cen(cen, self.out / "cen-small.safetensors", torch.half, beside)
         refiner = Regressor(load_estimator(self.out / "mrt-small.safetensors"), pantry.body)
         people = SyntheticData("wild", 200, split="validation", size=160, poses="mocap", skeleton="coco17")
         found = measure_paths(refiner, cen, recipe, people, pantry)
@@ -299,6 +301,11 @@ class MionRun:
         card = card_text(title, text, [*lines, "Licence: weights Apache-2.0."])
         (self.out / f"{name}.md").write_text(card)
         print(card)
+
+
+def _beside(file: Path) -> dict[str, Path]:
+    """What the file may leave out: among those that ship, the backbone of landmarks."""
+    return {k: path for k, path in LANDMARKS_BESIDE.items() if path.parent.resolve() == file.parent.resolve()}
 
 
 def _parameters(network: torch.nn.Module) -> str:

@@ -145,6 +145,10 @@ def load_backbone(backbone: nn.Module, name: str, source: str | Path, role: str 
     backbone.load_state_dict(found)
 
 
+LANDMARKS_BESIDE = {_ROLE: _WEIGHTS / "landmarks-image.safetensors"}
+"""What files of networks that ship leave out (`bodyloop.network_files.save_network`): the backbone that they see by."""
+
+
 def _download(name: str) -> dict[str, Tensor]:
     if name.startswith("timm/"):
         model = TimmBackbone(name.removeprefix("timm/"), pretrained=True).model

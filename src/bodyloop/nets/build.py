@@ -1,7 +1,7 @@
 """Regression networks from their configurations, and on disk."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,25 @@ def name_of(config: Config) -> str:
     return next(name for name, (kind, _) in NETWORKS.items() if type(config) is kind)
 
 
-def save_estimator(network: Estimator, path: str | Path, precision: torch.dtype = torch.float32) -> None:
+def save_estimator(
+    network: Estimator,
+    path: str | Path,
+    precision: torch.dtype = torch.float32,
+    beside: Mapping[str, Path] | None = None,
+) -> None:
     """Write weights, with the configuration in the metadata (safetensors).
+
+    Args:
+        network: on any device.
+        path: the file.
+        precision: of the weights.
+        beside: what is left out, as of `bodyloop.network_files.save_network`.
 
     Raises:
         InputError: if the file cannot be written.
     """
     text = {"network": name_of(network.config), "config": json.dumps(asdict(network.config))}
-    save_network(network, path, text, precision)
+    save_network(network, path, text, precision, beside)
 
 
 def load_estimator(path: str | Path) -> Estimator:

@@ -9,6 +9,7 @@ makes of the picture.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -168,13 +169,25 @@ def _strided(inputs: int, outputs: int, size: int) -> nn.Module:
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
-def save_cen(network: Cen, path: str | Path, precision: torch.dtype = torch.half) -> None:
+def save_cen(
+    network: Cen,
+    path: str | Path,
+    precision: torch.dtype = torch.half,
+    beside: Mapping[str, Path] | None = None,
+) -> None:
     """Write weights, with the configuration in the metadata (safetensors).
+
+    Args:
+        network: on any device.
+        path: the file.
+        precision: of the weights.
+        beside: what is left out, as of `bodyloop.network_files.save_network`.
 
     Raises:
         InputError: if the file cannot be written.
     """
-    save_network(network, path, {"network": "cen", "config": json.dumps(asdict(network.config))}, precision)
+    sizes = {"network": "cen", "config": json.dumps(asdict(network.config))}
+    save_network(network, path, sizes, precision, beside)
 
 
 def load_cen(path: str | Path) -> Cen:
