@@ -75,6 +75,21 @@ def test_what_is_left_out_is_told(run: Run, tmp_path: Path, body: BodyModel):
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+def test_a_folder_without_the_images_is_told_and_the_right_one_given_afterwards(run: Run, tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    status, said = run("annotate", "--images", tmp_path / "elsewhere")
+    assert status == 0
+    assert "and others in it, found none of" in said
+    for number in range(5):
+        Image.new("RGB", (1000, 1000), "red").save(tmp_path / f"{number:012d}.jpg")
+    plain = (tmp_path / "out" / "report.html").read_bytes()
+    status, said = run("annotate", "--images", tmp_path)
+    assert status == 0
+    assert "5 people were done already" in said
+    assert "found none" not in said
+    assert (tmp_path / "out" / "report.html").read_bytes() != plain
+
+
 def test_convert(run: Run, tmp_path: Path):
     run("annotate", "--no-report")
     out = tmp_path / "out"

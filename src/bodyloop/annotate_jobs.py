@@ -107,6 +107,7 @@ def annotate_data_set(job: AnnotateJob, tell: Tell, progress: Progress) -> Annot
     labels = LabelFolder.open(job.out)
     files = [job.out / "labels"]
     if job.report:
+        _say_missing(labels, job, tell)
         files.append(save_label_report(labels, load_body(job.body), job.images, job.out / REPORT))
     files += [_export(labels, name, job.out / EXPORTS, VERDICTS[:2]) for name in job.write]
     counts = dict.fromkeys(VERDICTS, 0)
@@ -114,6 +115,19 @@ def annotate_data_set(job: AnnotateJob, tell: Tell, progress: Progress) -> Annot
         for verdict in VERDICTS:
             counts[verdict] += int((part.words["verdict"] == verdict).sum())
     return Annotated(finished, counts, files)
+
+
+def _say_missing(labels: LabelFolder, job: AnnotateJob, tell: Tell) -> None:
+    """Say if no image is where it should be, judged by those of the first file."""
+    part = next(labels.parts(), None)
+    if job.images is None or part is None:
+        return
+    names = sorted(set(part.crowd.images.tolist()))
+    if names and not any((job.images / name).is_file() for name in names):
+        tell(
+            f"--images {job.images}: expected {names[0]} and others in it, found none of {len(names):,}; the report "
+            f"shows bodies alone. Name the folder that names in {job.coco} are relative to, and run this again"
+        )
 
 
 def _check(job: AnnotateJob) -> None:
