@@ -13,19 +13,9 @@ from bodyloop.data.motion import Motion
 from bodyloop.evaluate.claims import Claim
 from bodyloop.evaluate.heldout import HeldOut, draw_people
 from bodyloop.evaluate.tables import Figures, Row
-from bodyloop.evaluate.zanfir import (
-    METHODS,
-    WITH_PARTS,
-    Method,
-    Task,
-    _best,
-    _rows,
-    claims,
-    fitted,
-    measured,
-    true_parts,
-)
 from bodyloop.evaluate.zanfir import PARTS as PARTS_NAME
+from bodyloop.evaluate.zanfir import Task, _best, _rows, fitted, measured, true_parts
+from bodyloop.evaluate.zanfir_claims import METHODS, WITH_PARTS, Method, claims
 from bodyloop.fit import EnergyWeights
 from bodyloop.priors import load_prior
 from bodyloop.priors.gmm import GaussianMixture
@@ -44,7 +34,7 @@ AREAS = dict.fromkeys({m.prior for m in METHODS} | {"limits"}, 0.9)
 def judged(**changes: tuple[float, float]) -> dict[str, Claim]:
     """Claims by the end of their id, on the paper's figures with some changed."""
     figures = FIGURES | {name: Figures(*pair) for name, pair in changes.items()}
-    return {c.id.removeprefix("zanfir-t1-"): c for c in claims(figures, AREAS, "made up", 3)}
+    return {c.id.removeprefix("zanfir-t1-"): c for c in claims(figures, "made up", 3)}
 
 
 def test_claims_that_hold():
