@@ -30,7 +30,7 @@ from bodyloop.nets.build import load_estimator, save_estimator
 from bodyloop.nets.cen import load_cen, save_cen
 from bodyloop.nets.landmarks import LandmarkNet
 from bodyloop.studies.measure import measured
-from bodyloop.studies.mion import Bench, cen_training, measure_paths, mion_recipe
+from bodyloop.studies.mion_bench import Bench, cen_training, measure_paths, mion_recipe
 from bodyloop.studies.networks import Workshop
 from bodyloop.studies.study import Asked
 from bodyloop.train.backbone import BackboneConfig, keypoint_distance, look_of, train_backbone
