@@ -395,6 +395,9 @@ class Reproduce:
     """Networks trained at once; one a core if not given."""
     accelerator: Literal["cpu", "gpu"] = "cpu"
     """What networks are trained on."""
+    backbones: Annotated[str | None, tyro.conf.arg(metavar="FOLDER|hub", help_behavior_hint="")] = None
+    """At scale gpu, where networks begin: hub downloads ImageNet's classifiers, or a folder of files with torchvision's
+    names. Random weights if not given."""
 
     def run(self) -> int:
         """Do it."""

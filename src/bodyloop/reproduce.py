@@ -70,6 +70,8 @@ class ReproduceJob:
         crops: folder for the pictures that networks are trained on; ``crops`` in `out` if None.
         workers: networks trained at once; as many as there are cores if None. On a GPU processes that make batches.
         accelerator: "cpu" or "gpu", for trained networks.
+        backbones: classifiers that networks begin with, at scale "gpu": "hub", or a folder of files with torchvision's
+            names; random weights if None.
     """
 
     table: TableName
@@ -85,6 +87,7 @@ class ReproduceJob:
     crops: Path | None = None
     workers: int | None = None
     accelerator: Literal["cpu", "gpu"] = "cpu"
+    backbones: str | None = None
 
     def command(self) -> str:
         """What to type for the same figures; DATA and FOLDER stand for the user's folders."""
@@ -98,7 +101,8 @@ class ReproduceJob:
             else f" --scale {self.scale} --accelerator {self.accelerator}"
         )
         seeds = "" if self.seeds == ReproduceJob.seeds else f" --seeds {self.seeds}"
-        return f"bodyloop reproduce {self.table}{mocap} -o FOLDER{count}{seed}{quick}{scale}{seeds}"
+        begin = "" if self.backbones is None else " --backbones hub"
+        return f"bodyloop reproduce {self.table}{mocap} -o FOLDER{count}{seed}{quick}{scale}{seeds}{begin}"
 
     def motion(self) -> Path:
         """The folder with motion capture.
@@ -193,6 +197,7 @@ def _networks(name: str) -> Measurement:
             "smoke" if job.quick else job.scale,
             job.mocap is not None,
             tuple(job.seed + i for i in range(job.seeds)),
+            job.backbones is not None,
         )
         shop = Workshop(
             job.out / "networks",
@@ -201,6 +206,7 @@ def _networks(name: str) -> Measurement:
             job.cache,
             job.accelerator,
             workers=len(os.sched_getaffinity(0)) if job.workers is None else job.workers,
+            backbones=job.backbones,
         )
         return measure_table(name, asked, shop, tell)
 
@@ -237,6 +243,10 @@ def reproduce(job: ReproduceJob, tell: Tell = print) -> Reproduced:
         raise InputError(f"--count: expected at least 1 frame, got {job.count}")
     if job.seeds < 1 or (job.workers is not None and job.workers < 1):
         raise InputError(f"--seeds and --workers: expected at least 1, got {job.seeds} and {job.workers}")
+    if job.backbones is not None and job.scale != "gpu":
+        raise InputError(
+            "--backbones: no classifier fits the small networks, which see by what ships; add --scale gpu"
+        )
     if job.quick and job.docs is not None:
         raise InputError("--docs: a quick run is no evidence for the ledger; leave out --quick or --docs")
     require_plots()

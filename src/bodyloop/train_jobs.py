@@ -25,7 +25,8 @@ from bodyloop.errors import InputError
 from bodyloop.evaluate.metrics import mpjpe, pa_mpjpe, pve
 from bodyloop.evidence import Evidence
 from bodyloop.geometry import Camera, axis_angle_to_rotmat
-from bodyloop.nets.build import load_estimator
+from bodyloop.nets.backbones import find_backbone
+from bodyloop.nets.build import build, load_estimator
 from bodyloop.priors import load_prior
 from bodyloop.priors.prior import LatentPrior
 from bodyloop.train.cards import card_text
@@ -220,12 +221,14 @@ class Trainer:
     Attributes:
         parent: of the folders, which `folder_of` names.
         pantry, tools, machine: as of the run that needs them.
+        backbones: as of `train_recipe`.
     """
 
     parent: Path
     pantry: Pantry
     tools: Tools
     machine: Machine
+    backbones: str | Path | None = None
 
     def __call__(self, recipe: AnyRecipe) -> Path:
         """Folder of a finished run; a run that was stopped is gone on with.
@@ -236,21 +239,44 @@ class Trainer:
         out = folder_of(recipe, self.parent)
         if not (out / LAST).exists():
             self.tools.tell(f"{recipe.name} first, into {out}")
-            train_recipe(recipe, out, self.pantry, replace(self.tools, trained=self), self.machine)
+            tools = replace(self.tools, trained=self)
+            train_recipe(recipe, out, self.pantry, tools, self.machine, self.backbones)
         return out
 
 
 def train_recipe(
-    recipe: AnyRecipe, out: Path, pantry: Pantry, tools: Tools, machine: Machine
+    recipe: AnyRecipe,
+    out: Path,
+    pantry: Pantry,
+    tools: Tools,
+    machine: Machine,
+    backbones: str | Path | None = None,
 ) -> dict[str, float]:
     """Train by a recipe of either kind, going on with what is there; errors on its validation people by name.
 
+    Args:
+        recipe: what to do.
+        out, pantry, tools, machine: as of `bodyloop.train.run.train`.
+        backbones: classifiers' weights for recipes that begin with them, as for `find_backbone`.
+
     Raises:
-        InputError: see `bodyloop.train.run.train`.
+        InputError: see `bodyloop.train.run.train` and `find_backbone`.
     """
+    given: dict[str, str | Path] | None = None
+    if backbones is not None and recipe.start == "classifier" and getattr(recipe, "begin", None) is None:
+        given = {role: find_backbone(backbones, name) for role, name in _roles(recipe).items()}
     if isinstance(recipe, Pose2dRecipe):
-        return {ERROR: train_pose2d(recipe, out, pantry, tools, machine, resume=True).error}
-    return train(recipe, out, pantry, tools, machine, resume=True).errors
+        backbone = None if given is None else given["image"]
+        found = train_pose2d(recipe, out, pantry, tools, machine, resume=True, backbone=backbone)
+        return {ERROR: found.error}
+    return train(recipe, out, pantry, tools, machine, resume=True, backbones=given).errors
+
+
+def _roles(recipe: AnyRecipe) -> dict[str, str]:
+    """The names of a network's backbones."""
+    if isinstance(recipe, Pose2dRecipe):
+        return {"image": recipe.network.backbone}
+    return {role: name for role, (name, _) in build(recipe.network).backbones().items()}
 
 
 def _surface(job: TrainingJob) -> Surface | None:

@@ -1,5 +1,6 @@
 import pickle
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from safetensors.torch import save_file
 
 from bodyloop.errors import InputError
 from bodyloop.nets import backbones
-from bodyloop.nets.backbones import HUB, load_backbone, make_backbone
+from bodyloop.nets.backbones import HUB, find_backbone, load_backbone, make_backbone
 from bodyloop.nets.build import build
 from bodyloop.nets.resnet import ResNet
 from made_up_crops import TINY
@@ -18,6 +19,26 @@ def published(kind: str, width: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
     state = dict(ResNet(kind, width).state_dict())
     return state | {"fc.weight": torch.zeros(1000, 3), "fc.bias": torch.zeros(1000)}
+
+
+def test_one_of_several_files_is_found_by_the_backbones_name(tmp_path: Path):
+    for name in (
+        "resnet18-0123.pth",
+        "resnet180.pth",
+        "resnet50.safetensors",
+        "resnet50.txt",
+        "wide_resnet101.pth",
+    ):
+        (tmp_path / name).write_bytes(b"")
+    assert find_backbone(tmp_path, "resnet18") == tmp_path / "resnet18-0123.pth"
+    assert find_backbone(tmp_path, "resnet50") == tmp_path / "resnet50.safetensors"
+    assert find_backbone(HUB, "resnet50") == HUB
+    assert find_backbone(tmp_path / "resnet180.pth", "resnet50") == tmp_path / "resnet180.pth"
+    with pytest.raises(InputError, match=r"such as resnet101-63fe2227\.pth, got none"):
+        find_backbone(tmp_path, "resnet101")
+    (tmp_path / "resnet18.pt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"got resnet18-0123\.pth, resnet18\.pt"):
+        find_backbone(tmp_path, "resnet18")
 
 
 @pytest.mark.parametrize(

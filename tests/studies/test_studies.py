@@ -5,13 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from bodyloop.cli import main
 from bodyloop.evaluate.claims import Claim
 from bodyloop.evaluate.tables import Figures
+from bodyloop.nets.backbones import make_backbone
 from bodyloop.studies import STUDIES
 from bodyloop.studies import study as module
-from bodyloop.studies.networks import STEPS
+from bodyloop.studies.networks import STEPS, from_classifier
 from bodyloop.studies.study import Asked, measure_study
 from bodyloop.train.config import Recipe
 from bodyloop.train.settings import from_text, to_text
@@ -52,6 +54,31 @@ def test_a_table_from_the_command_line(tmp_path: Path, capsys):
     assert (tmp_path / "rong-table7.json").exists()
     assert main(["reproduce", "rong-table7", "-o", str(tmp_path), "--quick", "--count", "3"]) == 2
     assert "leave it out" in capsys.readouterr().err
+
+
+def test_networks_begin_with_a_classifier_if_asked_for(tmp_path: Path, capsys):
+    """All of them: those that teach or come first, too; and they are other networks than those that do not."""
+    for name in STUDIES:
+        for row in STUDIES[name].rows:
+            plain = row.cell(Asked("gpu"), 0).recipe
+            text = to_text(from_classifier(plain))
+            assert '"start": "random"' not in text
+            assert ('"start": "classifier"' in text) == ('"start": "random"' in to_text(plain))
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    torch.save(make_backbone("resnet18", 8).state_dict(), weights / "resnet18-0123.pth")
+    job = ["reproduce", "moon-table10", "-o", str(tmp_path / "out"), "--quick", "--workers", "1"]
+    assert main([*job, "--backbones", str(weights)]) == 2
+    assert "add --scale gpu" in capsys.readouterr().err
+    assert main([*job, "--backbones", str(weights), "--scale", "gpu"]) == 0
+    assert json.loads((tmp_path / "out" / "moon-table10.json").read_text())["run"]["command"].endswith("hub")
+    recipes = [p.read_text() for p in (tmp_path / "out" / "networks").glob("*/recipe.json")]
+    assert any('"start": "classifier"' in text for text in recipes)
+    (weights / "resnet18-0123.pth").unlink()
+    capsys.readouterr()
+    other = ["reproduce", "rong-table7", "-o", str(tmp_path / "out"), "--quick", "--workers", "1"]
+    assert main([*other, "--backbones", str(weights), "--scale", "gpu"]) == 2
+    assert "one file of weights of resnet18" in capsys.readouterr().err
 
 
 def test_tables_of_candidates_share_one_measurement(tmp_path: Path, capsys):

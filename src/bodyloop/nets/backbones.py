@@ -1,5 +1,6 @@
 """Backbones by name, and weights that somebody trained: from a local file, or from a hub if asked for."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +25,8 @@ _WEIGHTS = Path(__file__).parent / "weights"
 
 _ROLE = "backbone."
 """What the names of a backbone's weights begin with in the files of `Hmr`, `Pose2Pose` and `Pose2d`."""
+
+_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 _PUBLISHED = "https://download.pytorch.org/models/"
 _HUB_FILES = {
@@ -143,6 +146,32 @@ def load_backbone(backbone: nn.Module, name: str, source: str | Path, role: str 
             f"for instance {example}); give weights of the same network and width"
         )
     backbone.load_state_dict(found)
+
+
+def find_backbone(source: str | Path, name: str) -> str | Path:
+    """The weights of one backbone among those of several.
+
+    Args:
+        source: `HUB`, a file, or a folder of files that begin with the backbones' names, as torchvision's do.
+        name: of the backbone.
+
+    Raises:
+        InputError: if the folder has no such file, or several.
+    """
+    if str(source) == HUB or not Path(source).is_dir():
+        return source
+    found = [
+        path
+        for path in sorted(Path(source).iterdir())
+        if path.suffix in _SUFFIXES
+        and re.match(rf"{re.escape(name.removeprefix('timm/'))}\b(?!_)", path.name)
+    ]
+    if len(found) != 1:
+        raise InputError(
+            f"{source}: expected one file of weights of {name}, such as {_HUB_FILES.get(name, name + '.pth')}, got "
+            f"{', '.join(p.name for p in found) or 'none'}"
+        )
+    return found[0]
 
 
 LANDMARKS_BESIDE = {_ROLE: _WEIGHTS / "landmarks-image.safetensors"}

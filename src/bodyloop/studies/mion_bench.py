@@ -27,7 +27,7 @@ from bodyloop.fit.pool import default_pool
 from bodyloop.nets.build import build, load_estimator
 from bodyloop.nets.cen import Cen, CenConfig, load_cen
 from bodyloop.nets.mrt import Encoding, MrtConfig
-from bodyloop.studies.networks import Tell, Workshop, for_table, test_people, train_all
+from bodyloop.studies.networks import Tell, Workshop, for_table, from_classifier, test_people, train_all
 from bodyloop.studies.study import Asked
 from bodyloop.train.candidates import CandidateStock, find_candidates, observed
 from bodyloop.train.cen import CenTraining, Judged, train_cen
@@ -98,12 +98,16 @@ class Measured:
 
 def mion_recipe(asked: Asked, seed: int, encoding: Encoding = "pncc") -> Recipe:
     """The transformer's."""
-    return for_table(mrt(asked.scale, encoding), asked.scale, asked.mocap, seed, TIMES)
+    return _begun(for_table(mrt(asked.scale, encoding), asked.scale, asked.mocap, seed, TIMES), asked)
 
 
 def spin_recipe(asked: Asked, seed: int) -> Recipe:
     """The network of table 6 and of the speeds beside ours."""
-    return for_table(spin(asked.scale), asked.scale, asked.mocap, seed, TIMES)
+    return _begun(for_table(spin(asked.scale), asked.scale, asked.mocap, seed, TIMES), asked)
+
+
+def _begun(recipe: Recipe, asked: Asked) -> Recipe:
+    return from_classifier(recipe) if asked.classifier else recipe
 
 
 def cen_training(asked: Asked, seed: int) -> CenTraining:

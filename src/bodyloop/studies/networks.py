@@ -12,8 +12,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -67,6 +68,7 @@ class Workshop:
         cache: folder for the converted clips.
         accelerator, precision: as of `Machine`.
         workers: networks trained at once; on a GPU processes that make batches.
+        backbones: classifiers for recipes that begin with one, as for `find_backbone`.
     """
 
     folder: Path
@@ -76,6 +78,7 @@ class Workshop:
     accelerator: str = "cpu"
     precision: str = "32-true"
     workers: int = 1
+    backbones: str | Path | None = None
 
     def pantry(self, tell: Tell = lambda text: None) -> Pantry:
         """For crops; drawing tells how far it is."""
@@ -103,6 +106,18 @@ def for_table(recipe: Recipe, scale: Scale, mocap: bool, seed: int, times: int =
     steps = sum(phase.steps for phase in phases)
     recipe = replace(recipe, phases=phases, seed=seed, validate_every=steps, save_every=min(100, steps))
     return with_mocap(recipe) if mocap else recipe
+
+
+def from_classifier(what: Any) -> Any:
+    """A recipe in which all that begin with random weights, it and those that it needs, begin with a classifier's."""
+    if isinstance(what, tuple):
+        return tuple(from_classifier(part) for part in what)
+    if not is_dataclass(what) or isinstance(what, type):
+        return what
+    changed = {f.name: from_classifier(getattr(what, f.name)) for f in fields(what)}
+    if isinstance(what, Recipe | Pose2dRecipe) and what.start == "random":
+        changed["start"] = "classifier"
+    return type(what)(**changed)
 
 
 def test_people(domain: str, scale: Scale, mocap: bool, size: int) -> SyntheticData:
@@ -256,8 +271,8 @@ def _train(recipe: AnyRecipe, before: Recipe | None, shop: Workshop) -> str:
         workers=shop.workers if on_gpu else 0,
     )
     began, pantry = time.monotonic(), shop.pantry()
-    tools = replace(tools, trained=Trainer(shop.folder, pantry, tools, machine))
-    found = train_recipe(recipe, out, pantry, tools, machine)
+    tools = replace(tools, trained=Trainer(shop.folder, pantry, tools, machine, shop.backbones))
+    found = train_recipe(recipe, out, pantry, tools, machine, shop.backbones)
     errors = ", ".join(f"{name[:-3]} {value:.1f} {name[-2:]}" for name, value in found.items())
     return f"{out.name}, {errors} on validation people, {(time.monotonic() - began) / 60:.1f} min"
 

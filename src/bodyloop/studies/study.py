@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from bodyloop.evaluate.claims import Claim
 from bodyloop.evaluate.tables import AXES, TITLES, Curve, Figures, Row, Table
-from bodyloop.studies.networks import Cell, Tell, Workshop, measure_cells
+from bodyloop.studies.networks import Cell, Tell, Workshop, from_classifier, measure_cells
 from bodyloop.train.config import Scale
 
 Values = dict[str, Figures]
@@ -21,11 +21,13 @@ class Asked:
         scale: of its networks.
         mocap: whether people take poses of motion capture.
         seeds: each row is the mean over these.
+        classifier: whether networks that would begin with random weights begin with a classifier's, as the papers' do.
     """
 
     scale: Scale = "cpu"
     mocap: bool = False
     seeds: tuple[int, ...] = (0,)
+    classifier: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def measure_study(study: Study, asked: Asked, shop: Workshop, tell: Tell) -> tup
         InputError: see `measure_cells`.
     """
     cells = {(row.name, seed): row.cell(asked, seed) for row in study.rows for seed in asked.seeds}
+    if asked.classifier:
+        cells = {key: replace(cell, recipe=from_classifier(cell.recipe)) for key, cell in cells.items()}
     found = measure_cells(cells.values(), shop, tell)
     each = {row.name: [found[cells[row.name, seed]] for seed in asked.seeds] for row in study.rows}
     values = {name: _mean(figures) for name, figures in each.items()}
