@@ -22,7 +22,6 @@ from bodyloop.nets.candidates import draw_pncc
 from bodyloop.nets.cen import Cen, CenConfig, save_cen
 from bodyloop.train.candidates import CandidateStock, candidates_in
 from bodyloop.train.checkpoint import Checkpoint
-from bodyloop.train.crop_axes import chosen
 from bodyloop.train.feed import Feed
 from bodyloop.train.regressor import Regressor
 
@@ -175,8 +174,14 @@ def _drawn(
     rng, batch = stream(_CHOICE, training.seed, step), lesson.batch
     share, better = (torch.from_numpy(rng.random(len(batch))) for _ in range(2))
     candidates = candidates_in(batch, stocks, body, share)
-    if refiner is None or not training.refined:
+    rows = (better < training.refined).nonzero()[:, 0].to(batch.flipped.device)
+    if refiner is None or not len(rows):
         return candidates
     refiner.network.eval()
-    found = refiner.refined(batch, candidates, lesson.features)
-    return chosen((better < training.refined).to(batch.flipped.device), found, candidates)
+    features = None if lesson.features is None else {k: v[rows] for k, v in lesson.features.items()}
+    found = refiner.refined(batch[rows], candidates[rows], features)
+    return Bodies(
+        candidates.rotations.index_copy(0, rows, found.rotations),
+        candidates.betas.index_copy(0, rows, found.betas),
+        candidates.translation.index_copy(0, rows, found.translation),
+    )
