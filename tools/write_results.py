@@ -46,7 +46,10 @@ PHOTO_METHODS = {
 }
 COMMANDS = {
     "heldout": ["benchmarks/heldout_accuracy.py", "--mocap", "DATA"],
-    "photos": ["benchmarks/photo_accuracy.py", "--photos", "PHOTOS", "--methods", "fit", "candidates"],
+    "photos": [
+        *("benchmarks/photo_accuracy.py", "--photos", "PHOTOS"),
+        *("--methods", "fit", "candidates", "candidates-cen", "mrt", "mrt-refined"),
+    ],
     "detect": ["benchmarks/detect_photos.py", "--photos", "PHOTOS"],
     "weights": ["benchmarks/tune_weights.py", "--mocap", "DATA"],
     "speed": ["benchmarks/fit_speed.py"],
@@ -406,7 +409,7 @@ def write_readme(stored: dict[str, Any]) -> None:
     """Put the figures between their marks."""
     before, rest = README.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    README.write_text("\n".join([before + BEGIN, *headlines(stored), END]) + after)
+    README.write_text("\n".join([before + BEGIN, "", *headlines(stored), END]) + after)
 
 
 def main() -> None:

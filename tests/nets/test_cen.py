@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from bodyloop.body import BodyModel
+from bodyloop.body.skeletons import UNION45
 from bodyloop.errors import InputError
-from bodyloop.geometry import Camera
+from bodyloop.geometry import Camera, rotmat_to_rot6d
 from bodyloop.nets.candidates import draw_pncc
 from bodyloop.nets.cen import VERTICES, Cen, CenConfig, load_cen, save_cen
 from made_up import random_bodies
 
 TINY = CenConfig("resnet18", 8, 64, 20)
+CROP = Camera(torch.tensor([300.0, 300.0]), torch.tensor([31.5, 31.5]), (64, 64))
 
 
 def test_it_is_a_resnet_of_six_channels():
@@ -32,17 +34,41 @@ def test_it_is_a_resnet_of_six_channels():
 
 def test_a_backbone_of_landmarks_stays_as_it_is_and_what_it_saw_is_enough():
     network = Cen(replace(TINY, backbone="landmarks18")).train()
-    image, pncc = torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64)
+    image, numbers = torch.rand(4, 3, 64, 64), torch.rand(4, 279)
     before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
-    network(image, pncc).sum().backward()
+    network(image, numbers).sum().backward()
     assert all(torch.equal(value, before[name]) for name, value in network.backbone.state_dict().items())
     assert all(p.grad is None for p in network.backbone.parameters())
-    assert all(p.grad is not None for p in network.meeting.parameters())
+    assert all(p.grad is not None for p in network.comparing.parameters())
     network.eval()
-    found = network(image, pncc)
-    assert torch.allclose(network(None, pncc, network.look(image)), found, atol=1e-5)
-    for other in (network(image.flip(0), pncc), network(image, pncc.flip(0))):
+    found = network(image, numbers)
+    assert torch.allclose(network(None, numbers, network.look(image)), found, atol=1e-5)
+    for other in (network(image.flip(0), numbers), network(image, numbers.flip(0))):
         assert not torch.allclose(other, found, atol=1e-4), "both matter"
+
+
+def test_numbers_of_a_body_are_its_landmarks_and_rotations(body: BodyModel):
+    bodies = random_bodies(3, 0, 0.2, torch.float32)
+    bodies.translation[2] = torch.nan
+    found = Cen(replace(TINY, backbone="landmarks18")).view(body, bodies, CROP)
+    assert found.shape == (3, 279)
+    assert torch.isfinite(found).all()
+    points = body.points(bodies, body.keypoints(UNION45)[0])[:2]
+    places = (CROP.project(points) + 0.5) / 32 - 1
+    torch.testing.assert_close(found[:2, :90], places.clamp(-3, 3).flatten(1))
+    torch.testing.assert_close(found[:2, 90:135], (points - points[:, :1])[..., 2])
+    torch.testing.assert_close(found[:2, 135:], rotmat_to_rot6d(bodies.rotations[:2]).flatten(1))
+
+
+def test_where_the_picture_has_landmarks_is_among_its_features():
+    network = Cen(replace(TINY, backbone="landmarks18")).eval()
+    with torch.no_grad():
+        network.backbone.standardise(torch.randn(50, network.backbone.channels))
+    image = torch.rand(2, 3, 64, 64)
+    normalised = (image - network._mean) / network._spread
+    torch.testing.assert_close(
+        network.backbone.places_among(network.look(image)), network.backbone.places(normalised)
+    )
 
 
 def test_the_paper_has_a_distance_for_every_vertex(body: BodyModel):
@@ -50,12 +76,12 @@ def test_the_paper_has_a_distance_for_every_vertex(body: BodyModel):
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "landmarks18"])
-def test_saved_and_loaded(tmp_path: Path, backbone: str):
+def test_saved_and_loaded(tmp_path: Path, backbone: str, body: BodyModel):
     network = Cen(replace(TINY, backbone=backbone)).eval()
     save_cen(network, tmp_path / "cen.safetensors")
     back = load_cen(tmp_path / "cen.safetensors")
-    image, pncc = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
-    assert torch.allclose(back(image, pncc), network(image, pncc), rtol=1e-2, atol=1e-3)
+    image, view = torch.rand(2, 3, 64, 64), network.view(body, random_bodies(2, 0, 0.2, torch.float32), CROP)
+    assert torch.allclose(back(image, view), network(image, view), rtol=2e-2, atol=2e-3)
 
 
 def test_what_is_no_such_network_is_told(tmp_path: Path):
@@ -66,9 +92,6 @@ def test_what_is_no_such_network_is_told(tmp_path: Path):
         load_cen(tmp_path / "x.safetensors")
     with pytest.raises(InputError, match="crop to 64"):
         Cen(TINY)(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32))
-
-
-CROP = Camera(torch.tensor([300.0, 300.0]), torch.tensor([31.5, 31.5]), (64, 64))
 
 
 def test_drawings_of_any_size_show_the_same(body: BodyModel):

@@ -21,6 +21,7 @@ from bodyloop.fit.pool import CandidatePool
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import build
 from bodyloop.nets.cen import Cen, CenConfig, load_cen
+from bodyloop.nets.hmr import HmrConfig
 from bodyloop.train import cen as training_room
 from bodyloop.train.candidates import (
     CandidateStock,
@@ -29,7 +30,7 @@ from bodyloop.train.candidates import (
     observed,
     stock_candidates,
 )
-from bodyloop.train.cen import CenTraining, Judged, train_cen
+from bodyloop.train.cen import CenTraining, Judged, _drawn, train_cen
 from bodyloop.train.config import CandidateStart
 from bodyloop.train.features import keep_features
 from bodyloop.train.feed import Feed
@@ -181,29 +182,59 @@ def test_the_consistency_network_learns_and_goes_on_after_a_kill(
         assert torch.equal(a, b)
 
 
-def test_what_is_kept_of_the_pictures_serves_both_networks(
+def test_what_is_kept_of_the_pictures_serves(
     source: CropSource, body: BodyModel, stock: CandidateStock, tmp_path: Path
 ):
     """Lessons with what a backbone saw train as those with pictures, as far as half precision goes."""
     plain = CropBatches([source], PLAIN, body)
-    network = CenConfig("landmarks18", 16, 64, 20)
-    refiner = Regressor(build(replace(TINY["candidates, by landmarks"], width=16)), body)
-    training = CenTraining(network, 3, 4, "adamw", 1e-3, 0.5)
-    state = {}
-    for known in (False, True):
-        batches = plain
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.seed)
-            sees = Cen(network).backbone.state_dict()
-        refiner.network.backbone.load_state_dict(sees)
-        if known:
-            kept = keep_features(plain, 0, 1, refiner)
-            batches = CropBatches([replace(source, known=kept)], PLAIN, body)
-        file = tmp_path / f"{known}.safetensors"
-        train_cen(Feed(batches, [1.0], 4), {0: stock}, body, file, training, lambda line: None, refiner)
-        state[known] = load_cen(file).state_dict()
-    for name, value in state[False].items():
-        assert torch.allclose(value.float(), state[True][name].float(), atol=2e-2), name
+    training = CenTraining(
+        CenConfig("landmarks18", 16, 64, 20, 32), 3, 4, "adamw", 1e-3, several=2, within=4.0, nearer=0.5
+    )
+    looking = build(HmrConfig("landmarks18", 16, 64, 16))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        looking.backbone.load_state_dict(Cen(training.network).backbone.state_dict())
+    kept = keep_features(plain, 0, 1, Regressor(looking, body))
+    state = []
+    for known in (None, kept):
+        feed = Feed(CropBatches([replace(source, known=known)], PLAIN, body), [1.0], 4)
+        file = tmp_path / f"{known is None}.safetensors"
+        train_cen(feed, {0: stock}, body, file, training, lambda line: None)
+        state.append(load_cen(file).state_dict())
+    for name, value in state[0].items():
+        assert torch.allclose(value.float(), state[1][name].float(), atol=2e-2), name
+
+
+def test_some_candidates_are_nearer_to_the_truth(source: CropSource, body: BodyModel, stock: CandidateStock):
+    batch = batch_of(source, body, PLAIN)
+    judged = Judged(body, CenConfig("resnet18", 8, 64, 30))
+    training = replace(TRAINING, refined=0.0)
+
+    def off(nearer: float) -> torch.Tensor:
+        changed = replace(training, nearer=nearer)
+        drawn = [_drawn(batch, {0: stock}, body, None, changed, step, 0) for step in range(20)]
+        return torch.stack([judged.distances(bodies, batch.bodies).mean() for bodies in drawn])
+
+    assert float(off(1.0).mean()) < 0.8 * float(off(0.0).mean())
+
+
+def test_differences_within_a_person_are_learnt(
+    source: CropSource, body: BodyModel, stock: CandidateStock, tmp_path: Path
+):
+    feed = Feed(CropBatches([source], PLAIN, body), [1.0], 6)
+    network = CenConfig("landmarks18", 16, 64, 20, 64)
+    training = CenTraining(network, 250, 6, "adamw", 3e-3, several=3, within=4.0)
+    train_cen(feed, {0: stock}, body, tmp_path / "c.safetensors", training, lambda line: None)
+    judge = load_cen(tmp_path / "c.safetensors")
+    batch, judged = batch_of(source, body, PLAIN), Judged(body, network)
+    columns = []
+    for which in range(stock.count):
+        bodies = candidates_in(batch, {0: stock}, body, torch.full((COUNT,), (which + 0.5) / stock.count))
+        found = judge(batch.image, judge.view(body, bodies, batch.camera)).mean(1).detach()
+        columns.append(torch.stack([found, judged.distances(bodies, batch.bodies).mean(1)]))
+    found, right = torch.stack(columns, -1)
+    apart = [x - x.mean(1, keepdim=True) for x in (found, right)]
+    assert float(torch.corrcoef(torch.stack([a.flatten() for a in apart]))[0, 1]) > 0.7
 
 
 def test_distances_are_learnt(source: CropSource, body: BodyModel, stock: CandidateStock, tmp_path: Path):

@@ -17,7 +17,7 @@ from bodyloop.evidence import Evidence
 from bodyloop.fit import FitConfig, FitProblem, Fits, Fitter, Surface
 from bodyloop.fit.pool import CandidatePool, default_pool
 from bodyloop.geometry import Camera, CropTransform, square_boxes
-from bodyloop.nets.candidates import draw_candidate, draw_pncc
+from bodyloop.nets.candidates import draw_candidate
 from bodyloop.nets.cen import Cen
 from bodyloop.nets.mrt import Mrt
 from bodyloop.priors.gmm import default_mixture
@@ -82,8 +82,7 @@ def picture_distances(
     image = torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(like) / 255
     scores = []
     for bodies in candidates:
-        drawn = draw_pncc(body, bodies, lens, side).to(like)
-        scores.append(network(image, drawn).mean(1))
+        scores.append(network(image, network.view(body, bodies, lens).to(like)).mean(1))
     return torch.stack(scores).float().cpu()
 
 

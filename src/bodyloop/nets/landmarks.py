@@ -49,6 +49,12 @@ class LandmarkNet(nn.Module):
         """Images (B, 3, R, R), normalised, to features (B, channels) about 0 with a spread of about 1."""
         return (self.raw_features(images) - self.center) / self.spread
 
+    def places_among(self, features: Tensor) -> Tensor:
+        """The places (B, 45, 2) that are part of features (B, channels)."""
+        raw = features * self.spread + self.center
+        places = raw[:, self.backbone.channels : self.backbone.channels + 2 * len(UNION45)]
+        return places.unflatten(1, (-1, 2))
+
     @torch.no_grad()
     def standardise(self, features: Tensor) -> None:
         """Take the mean and spread of features (N, channels) as those that `forward` takes off."""

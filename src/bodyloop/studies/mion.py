@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from bodyloop.body import Bodies
+from bodyloop.body import Bodies, BodyModel
+from bodyloop.data.batch import Batch
 from bodyloop.data.mixture import Draw
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.evaluate.claims import Claim, at_least, at_most, lower
@@ -31,7 +32,6 @@ from bodyloop.studies.mion_bench import (
 from bodyloop.studies.networks import Tell, Workshop, train_all
 from bodyloop.studies.study import Asked
 from bodyloop.train.candidates import CandidateStock, find_candidates
-from bodyloop.train.cen import Judged
 from bodyloop.train.config import CandidateStart, Recipe, SyntheticData
 from bodyloop.train.larder import Pantry
 from bodyloop.train.regressor import Regressor
@@ -186,6 +186,10 @@ def _speed(bench: Bench, judge: Judge) -> Made:
     return rows, [claim], (f"Medians of one person at a time, {CHOSEN} paths.",)
 
 
+def _chosen(cen: Cen, body: BodyModel, bodies: Bodies, picture: Batch) -> torch.Tensor:
+    return cen(picture.image, cen.view(body, bodies, picture.camera)).mean(1).argmin()
+
+
 @torch.no_grad()
 def _timed(
     refiner: Regressor, cen: Cen, other: Regressor, recipe: Recipe, other_recipe: Recipe, people: SyntheticData,
@@ -198,7 +202,6 @@ def _timed(
         "cen": plain_crops(people, recipe, cen.config.resolution, pantry),
         "spin": plain_crops(people, other_recipe, other_recipe.network.resolution, pantry),
     }
-    judged = Judged(body, cen.config)
     pool = pantry.pool or default_pool()
     for network in (refiner.network, other.network):
         network.eval()
@@ -224,7 +227,8 @@ def _timed(
         start = stock.get(body, torch.zeros_like(paths), paths, many.crop_angle, many.flipped)
         found = clock("2 transformer", lambda m=many, s=start: refiner.refined(m, s))  # type: ignore[misc]
         assert isinstance(found, Bodies)
-        clock("3 consistency", lambda p=seen, f=found: cen(p.image, judged.seen(f, p)).mean(1).argmin())  # type: ignore[misc]
+        answers: Bodies = found
+        clock("3 consistency", lambda p=seen, b=answers: _chosen(cen, body, b, p))  # type: ignore[misc]
         clock("SPIN", lambda w=whole: other.placed(other.network(Crops(w.image)), w))  # type: ignore[misc]
     return {name: float(np.median(values)) for name, values in times.items()}
 

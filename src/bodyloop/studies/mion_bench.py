@@ -24,13 +24,15 @@ from bodyloop.data.synthetic.streams import stream
 from bodyloop.evaluate.metrics import mpjpe, pa_mpjpe, pve
 from bodyloop.evaluate.tables import Figures
 from bodyloop.fit.pool import default_pool
+from bodyloop.nets.backbones import LANDMARKS
 from bodyloop.nets.build import build, load_estimator
 from bodyloop.nets.cen import Cen, CenConfig, load_cen
-from bodyloop.nets.mrt import Encoding, MrtConfig
+from bodyloop.nets.hmr import HmrConfig
+from bodyloop.nets.mrt import Encoding
 from bodyloop.studies.networks import Tell, Workshop, for_table, from_classifier, test_people, train_all
 from bodyloop.studies.study import Asked
 from bodyloop.train.candidates import CandidateStock, find_candidates, observed
-from bodyloop.train.cen import CenTraining, Judged, train_cen
+from bodyloop.train.cen import CenTraining, train_cen
 from bodyloop.train.config import CandidateStart, Recipe, Scale, SyntheticData
 from bodyloop.train.feed import Feed
 from bodyloop.train.larder import Pantry, Tools, candidates_of, seen, shipped_backbones
@@ -48,7 +50,7 @@ BATCH = 50
 """People at a time."""
 TIMES = 2
 """Steps of the networks, as a multiple of a table's usual number: the paper's start from ImageNet."""
-CEN_STEPS: dict[Scale, int] = {"smoke": 2, "cpu": 1500, "gpu": 20_000}
+CEN_STEPS: dict[Scale, int] = {"smoke": 2, "cpu": 4000, "gpu": 20_000}
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,12 +211,12 @@ def cen_lessons(
         weights.append(data.weight)
     augment = replace(recipe.augment, resolution=training.network.resolution)
     batches = CropBatches(sources, augment, pantry.body)
-    own, theirs = training.network, recipe.network
-    assert isinstance(theirs, MrtConfig)
-    if recipe.versions and (own.backbone, own.width) == (theirs.backbone, theirs.width):
-        # What both networks see by is the same, and its features are kept.
-        network = build(recipe.network, recipe.seed, shipped_backbones(recipe))
-        batches = seen(batches, recipe, network, pantry, tools)
+    own = training.network
+    if recipe.versions and own.backbone in LANDMARKS and not training.refined:
+        # As of regression networks that see by it.
+        looking = replace(recipe, network=HmrConfig(own.backbone, own.width, own.resolution), candidates=None)
+        network = build(looking.network, looking.seed, shipped_backbones(looking))
+        batches = seen(batches, looking, network, pantry, tools)
     return Feed(batches, weights, training.batch, seed=training.seed), stocks
 
 
@@ -246,7 +248,6 @@ def measure_paths(
     body = pantry.body
     batches = plain_crops(people, recipe, recipe.network.resolution, pantry)
     pictures = plain_crops(people, recipe, judge.config.resolution, pantry)
-    judged = Judged(body, judge.config)
     refiner.network.eval()
     start = recipe.candidates or CandidateStart()
     parts: dict[str, list[Tensor]] = {}
@@ -266,7 +267,7 @@ def measure_paths(
                 "pa": pa_mpjpe(joints, truth),
                 "pve": pve(body.vertices(found), body.vertices(batch.bodies), joints[:, 0], truth[:, 0]),
                 "betas": (found.betas - batch.bodies.betas).norm(dim=1),
-                "cen": judge(picture.image, judged.seen(found, picture)).mean(1),
+                "cen": judge(picture.image, judge.view(body, found, picture.camera)).mean(1),
                 "energy": fits.energy,
                 "start_mpjpe": mpjpe(body.joints(candidate), truth),
                 "start_pa": pa_mpjpe(body.joints(candidate), truth),

@@ -6,7 +6,7 @@ their true body takes the place of the first.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.batch import Batch
-from bodyloop.data.crop_batches import Lesson
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.nets.backbones import SHIPPED, load_backbone
-from bodyloop.nets.candidates import draw_pncc
 from bodyloop.nets.cen import Cen, CenConfig, save_cen
+from bodyloop.nets.landmarks import LandmarkNet
 from bodyloop.train.candidates import CandidateStock, candidates_in
 from bodyloop.train.checkpoint import Checkpoint
 from bodyloop.train.feed import Feed
@@ -42,6 +41,11 @@ class CenTraining:
         rate: of learning.
         refined: share of the people whose candidate the refining network has made better, as those are that are judged
             in the end; the paper's are candidates as they are.
+        several: candidates of each person a step; the paper's are one.
+        within: weight of how far a person's candidates' mean distances from their mean over these candidates are off:
+            what choosing one of them depends on, in which people do not differ. Ours.
+        nearer: share of the candidates that are brought nearer to the truth, as fits of candidates are: each joint's
+            rotation becomes the true one by a chance that is drawn for the candidate. Ours.
         start: of the backbone: random weights, or those of the one that ships.
         seed: of all random draws.
     """
@@ -52,13 +56,18 @@ class CenTraining:
     optimiser: Literal["sgd", "adamw"] = "sgd"
     rate: float = 0.01
     refined: float = 0.0
+    several: int = 1
+    within: float = 0.0
+    nearer: float = 0.0
     start: Literal["random", "shipped"] = "random"
     seed: int = 0
 
     @classmethod
     def small(cls, steps: int = 2000) -> "CenTraining":
         """For two cores."""
-        return cls(CenConfig.small(), steps, 64, "adamw", 5e-4, 0.7, "shipped")
+        return cls(
+            CenConfig.small(), steps, 64, "adamw", 1e-3, several=4, within=4.0, nearer=0.5, start="shipped"
+        )
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step, from 1 on."""
@@ -90,10 +99,6 @@ class Judged:
         )
         return (mine - theirs).norm(dim=-1)
 
-    def seen(self, bodies: Bodies, batch: Batch) -> Tensor:
-        """PNCC (B, 3, R, R) of bodies in the crops of a batch."""
-        return draw_pncc(self.body, bodies, batch.camera, self.config.resolution)
-
 
 def train_cen(
     feed: Feed,
@@ -108,8 +113,8 @@ def train_cen(
     """Train and write the network (safetensors, half precision); a killed run goes on from its checkpoint.
 
     Args:
-        feed: lessons of people with 3D labels; those that hold what a backbone of landmarks saw are for networks and
-            refiners that see by it.
+        feed: lessons of people with 3D labels; those that hold what a backbone of landmarks saw are for networks that
+            see by it, and for candidates that are not refined.
         stocks: candidates of its sources, by number.
         body: the model.
         path: of the weights; the checkpoint stands beside it.
@@ -141,16 +146,24 @@ def train_cen(
     for step, lesson in enumerate(feed.lessons(first, training.steps, workers), first + 1):
         for group in optimiser.param_groups:
             group["lr"] = training.rate_at(step)
-        bodies = _drawn(lesson, stocks, body, refiner, training, step)
-        wanted = judged.distances(bodies, lesson.batch.bodies)
-        seen = None if lesson.features is None else lesson.features["image"]
-        found = network(lesson.batch.image, judged.seen(bodies, lesson.batch), seen)
+        batch, features = lesson.batch, lesson.features
+        seen = None if features is None else features["image"]
+        if seen is None and isinstance(network.backbone, LandmarkNet):
+            seen = network.look(batch.image)
+        drawn = [_drawn(batch, stocks, body, refiner, training, step, k) for k in range(training.several)]
+        wanted = torch.stack([judged.distances(bodies, batch.bodies) for bodies in drawn])
+        views = [network.view(body, bodies, batch.camera) for bodies in drawn]
+        found = torch.stack([network(batch.image, view.to(wanted), seen) for view in views])
         loss = (found - wanted).abs().mean()
+        if training.within:
+            means, right = found.mean(-1), wanted.mean(-1)
+            off = (means - means.mean(0)) - (right - right.mean(0))
+            loss = loss + training.within * off.abs().mean()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
-        total += float(loss.detach())
+        total += float((found.detach() - wanted).abs().mean())
         if step % REPORT_EVERY == 0 or step == training.steps:
             since = (step - 1) % REPORT_EVERY + 1
             tell(f"step {step:,} of {training.steps:,}: distances off by {1000 * total / since:.1f} mm")
@@ -163,25 +176,33 @@ def train_cen(
 
 @torch.no_grad()
 def _drawn(
-    lesson: Lesson,
+    batch: Batch,
     stocks: Mapping[int, CandidateStock],
     body: BodyModel,
     refiner: Regressor | None,
     training: CenTraining,
     step: int,
+    which: int,
 ) -> Bodies:
-    """One candidate a person, some of them refined."""
-    rng, batch = stream(_CHOICE, training.seed, step), lesson.batch
-    share, better = (torch.from_numpy(rng.random(len(batch))) for _ in range(2))
+    """One candidate a person, some of them refined or nearer to the truth."""
+    rng = stream(_CHOICE, training.seed, step, which)
+    share, better, nearer, chance = (torch.from_numpy(rng.random(len(batch))) for _ in range(4))
     candidates = candidates_in(batch, stocks, body, share)
     rows = (better < training.refined).nonzero()[:, 0].to(batch.flipped.device)
-    if refiner is None or not len(rows):
-        return candidates
-    refiner.network.eval()
-    features = None if lesson.features is None else {k: v[rows] for k, v in lesson.features.items()}
-    found = refiner.refined(batch[rows], candidates[rows], features)
-    return Bodies(
-        candidates.rotations.index_copy(0, rows, found.rotations),
-        candidates.betas.index_copy(0, rows, found.betas),
-        candidates.translation.index_copy(0, rows, found.translation),
-    )
+    if refiner is not None and len(rows):
+        refiner.network.eval()
+        found = refiner.refined(batch[rows], candidates[rows])
+        candidates = Bodies(
+            candidates.rotations.index_copy(0, rows, found.rotations),
+            candidates.betas.index_copy(0, rows, found.betas),
+            candidates.translation.index_copy(0, rows, found.translation),
+        )
+    if training.nearer:
+        turned = (
+            torch.from_numpy(rng.random((len(batch), 24))) < (chance * (nearer < training.nearer))[:, None]
+        )
+        true = turned.to(batch.flipped.device)[..., None, None]
+        candidates = replace(
+            candidates, rotations=torch.where(true, batch.bodies.rotations, candidates.rotations)
+        )
+    return candidates

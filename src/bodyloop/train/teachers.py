@@ -22,7 +22,6 @@ from bodyloop.errors import InputError
 from bodyloop.nets.build import load_estimator
 from bodyloop.nets.cen import Cen, default_cen
 from bodyloop.nets.estimator import Estimator
-from bodyloop.train.cen import Judged
 from bodyloop.train.config import (
     CandidateLabels,
     Data,
@@ -194,13 +193,13 @@ def choose_candidates(judge: Cen, count: int, asked: Question) -> FitsDictionary
     upright = plain(source, asked.recipe, asked.pantry, Wanted())
     shown = AugmentConfig.none(judge.config.resolution, asked.recipe.augment.margin)
     pictures = CropBatches([replace(source, known=None)], shown, body)
-    found, judged = FitsDictionary(wanted, body), Judged(body, judge.config)
+    found = FitsDictionary(wanted, body)
     for first in range(0, wanted, AT_ONCE):
         draws = [Draw(0, row, row) for row in range(first, min(first + AT_ONCE, wanted))]
         batch, picture = (batches.lesson(draws, stream(0)).batch for batches in (upright, pictures))
         fits = asked.tools.alternatives(batch.evidence(), batch.camera, count)
         distance = torch.stack(
-            [judge(picture.image, judged.seen(bodies, picture)).mean(1) for bodies in fits]
+            [judge(picture.image, judge.view(body, bodies, picture.camera)).mean(1) for bodies in fits]
         )
         best = Bodies.cat(fits)[distance.argmin(0) * len(draws) + torch.arange(len(draws))]
         error = reprojection_error(body, best, batch)
