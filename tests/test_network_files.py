@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bodyloop.network_files import read_network, save_network
+from bodyloop.network_files import BESIDE, read_network, save_network
 
 
 def two_parts(seed: int) -> nn.ModuleDict:
@@ -47,3 +47,11 @@ def test_a_file_beside_that_is_missing_or_another_is_told(tmp_path: Path):
     eyes.unlink()
     with pytest.raises(OSError, match="beside it"):
         read_network(lean)
+
+
+@pytest.mark.parametrize("beside", ["[1]", "3", '{"eyes.": 1}', '{"eyes.": ["a"]}', "not json"])
+def test_metadata_that_name_no_files_are_told(tmp_path: Path, beside: str):
+    path = tmp_path / "odd.safetensors"
+    save_network(two_parts(0), path, {BESIDE: beside})
+    with pytest.raises((TypeError, ValueError)):
+        read_network(path)

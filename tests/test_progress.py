@@ -7,7 +7,7 @@ from bodyloop.progress import COMPILING, Counted, progress_bar
 
 
 def test_what_was_there_before_does_not_count(monkeypatch: pytest.MonkeyPatch):
-    clock = iter([100.0, 100.0, 104.0])
+    clock = iter([100.0, 104.0])
     monkeypatch.setattr(progress.time, "time", lambda: next(clock))
     counted = Counted()
     counted.count(50)

@@ -31,7 +31,7 @@ from bodyloop.nets.cen import load_cen, save_cen
 from bodyloop.nets.landmarks import LandmarkNet
 from bodyloop.studies.measure import measured
 from bodyloop.studies.mion_bench import Bench, cen_training, measure_paths, mion_recipe
-from bodyloop.studies.networks import Workshop
+from bodyloop.studies.networks import Workshop, train_all
 from bodyloop.studies.study import Asked
 from bodyloop.train.backbone import BackboneConfig, keypoint_distance, look_of, train_backbone
 from bodyloop.train.cards import card_text, settings_text
@@ -236,8 +236,8 @@ class EstimatorRun:
 
 @dataclass(frozen=True)
 class MionRun:
-    """Train the small mesh refinement transformer, then the small consistency network on what it makes: those of
-    `bodyloop reproduce mion-table1`."""
+    """Train the small mesh refinement transformer and the small consistency network: those of `bodyloop reproduce
+    mion-table1`."""
 
     mocap: Path
     crops: Path
@@ -253,6 +253,7 @@ class MionRun:
         shop = Workshop(self.networks, self.crops, self.mocap, self.cache)
         bench = Bench(Asked("cpu", mocap=True), 0, shop, _tell)
         recipe, training = mion_recipe(bench.asked, bench.seed), cen_training(bench.asked, bench.seed)
+        train_all([recipe], shop, _tell)
         pantry, cen = shop.pantry(_tell), load_cen(bench.cen())
         network = bench.refiner(recipe, pantry.body).network
         beside = _beside(self.out / "mrt-small.safetensors")

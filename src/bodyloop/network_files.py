@@ -61,13 +61,13 @@ def read_network(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
     Raises:
         SafetensorError, OSError: not such a file, or a file beside it is missing.
-        ValueError: a file beside it is another one.
+        TypeError, ValueError: the metadata name no files, or a file beside it is another one.
     """
     with safe_open(str(path), "pt") as stored:
         sizes = dict(stored.metadata() or {})
         state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     state = {k: v.to(torch.float32) if v.is_floating_point() else v for k, v in state.items()}
-    for prefix, (name, checksum) in json.loads(sizes.pop(BESIDE, "{}")).items():
+    for prefix, (name, checksum) in dict(json.loads(sizes.pop(BESIDE, "{}"))).items():
         file = Path(path).parent / Path(name).name
         if not file.is_file():
             raise OSError(f"it needs {file.name} beside it, which is missing")

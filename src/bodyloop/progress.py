@@ -72,18 +72,26 @@ class Counted:
     Attributes:
         before: that were there.
         made: since.
-        rate: of these a second.
+        seconds: since, never 0.
+        rate: of things made a second.
     """
 
     def __init__(self) -> None:
-        self.before, self.made, self.rate, self._began = 0, 0, 0.0, 0.0
+        self.before, self.made, self.seconds, self.rate = 0, 0, 0.0, 0.0
+        self._began: float | None = None
 
-    def count(self, done: int) -> None:
-        """So many are there now; the first call says how many there were before."""
-        if not self._began:
-            self._began, self.before = time.time(), done
-        self.made = done - self.before
-        self.rate = self.made / max(time.time() - self._began, 1e-3)
+    def count(self, done: int, now: float | None = None) -> None:
+        """So many are there now; the first call says how many there were before.
+
+        Args:
+            done: things.
+            now: seconds; the clock's if None.
+        """
+        now = time.time() if now is None else now
+        if self._began is None:
+            self._began, self.before = now, done
+        self.made, self.seconds = done - self.before, max(now - self._began, 1e-3)
+        self.rate = self.made / self.seconds
 
 
 class Rate:
@@ -94,7 +102,7 @@ class Rate:
     """
 
     def __init__(self) -> None:
-        self.what, self.began, self.first, self.line = "", 0.0, 0, ""
+        self.what, self.line, self._counted = "", "", Counted()
 
     def words(self, what: str, done: int, wanted: int, now: float) -> str:
         """A line for the progress bar.
@@ -105,15 +113,16 @@ class Rate:
             now: seconds.
         """
         if what != self.what:
-            self.what, self.began, self.first, self.line = what, now, done, ""
-        made, seconds = done - self.first, max(now - self.began, 1e-3)
+            self.what, self.line, self._counted = what, "", Counted()
+        counted = self._counted
+        counted.count(done, now)
         if what == "reading":
             return f"reading: {done / 1e6:,.0f} of {wanted / 1e6:,.0f} MB"
-        if not made:
+        if not counted.made:
             return f"{what}: {done:,} of {wanted:,}"
-        rate = made / seconds
-        self.line = f"{made:,} people in {seconds:,.0f} s, {rate:,.0f} a second"
-        return f"{what}: {done:,} of {wanted:,}, {rate:,.0f} a second, {_span((wanted - done) / rate)} left"
+        rate = f"{counted.rate:,.0f} a second"
+        self.line = f"{counted.made:,} people in {counted.seconds:,.0f} s, {rate}"
+        return f"{what}: {done:,} of {wanted:,}, {rate}, {_span((wanted - done) / counted.rate)} left"
 
 
 def _span(seconds: float) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bodyloop.fit import banded
 from bodyloop.fit.banded import BandedSystem, solve_banded
 
 SIZE, SHARED = 5, 3
@@ -47,6 +48,20 @@ def test_banded_is_dense(frames: int, reach: int):
     assert torch.allclose(joined, -torch.linalg.solve(dense, gradient), atol=1e-12)
     covariance = torch.linalg.inv(dense)[:, -SHARED:, -SHARED:]
     assert torch.allclose(torch.linalg.inv(found.information), covariance, atol=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4, 6])
+@pytest.mark.parametrize("reach", [0, 1, 2, 3])
+def test_chains_longer_than_what_is_put_together_at_once(
+    at_once: int, reach: int, monkeypatch: pytest.MonkeyPatch
+):
+    """What is left of a frame goes on across the borders of the parts, wherever these fall."""
+    system = random_system(11, reach)[2]
+    whole = solve_banded(system)
+    monkeypatch.setattr(banded, "BLOCKS_AT_ONCE", at_once)
+    found = solve_banded(system)
+    for name in ("frames", "shared", "information"):
+        assert torch.allclose(getattr(found, name), getattr(whole, name), atol=1e-12)
 
 
 def test_damping_multiplies_the_diagonal():

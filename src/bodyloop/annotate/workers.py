@@ -25,6 +25,7 @@ from bodyloop.annotate.labelling import label_crowd
 from bodyloop.annotate.methods import Settings
 from bodyloop.data.crowd import Crowd, npz_bytes
 from bodyloop.errors import InputError
+from bodyloop.fit.threads import one_thread
 
 AHEAD = 2
 """Crowds given out for each worker: one that it works on, and the next."""
@@ -82,19 +83,9 @@ def _now() -> float:
 def run_here(tasks: Iterable[Task], settings: Settings) -> Iterator[Outcome]:
     """Label crowds in this process, one after the other."""
     for task in tasks:
-        with _one_thread():  # sums in another order would be other numbers
+        with one_thread():  # sums in another order would be other numbers
             outcome = labelled_file(task, settings)
         yield outcome
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def run_in_processes(tasks: Iterable[Task], settings: Settings, workers: int) -> Iterator[Outcome]:

@@ -8,11 +8,12 @@ shared unknowns. So time and memory grow linearly with the frames.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from bodyloop.fit.threads import one_thread
 
 BLOCKS_AT_ONCE = 64
 """How many blocks are put together in one go."""
@@ -60,18 +61,7 @@ class BandedStep:
     good: Tensor
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Linear algebra on one thread: a second one makes factors of matrices this small two to four times slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@one_thread()
 def solve_banded(system: BandedSystem, damping: Tensor | None = None) -> BandedStep:
     """Solve all chains at once, `reach` frames after `reach` frames.
 

@@ -163,8 +163,7 @@ def find_backbone(source: str | Path, name: str) -> str | Path:
     found = [
         path
         for path in sorted(Path(source).iterdir())
-        if path.suffix in _SUFFIXES
-        and re.match(rf"{re.escape(name.removeprefix('timm/'))}\b(?!_)", path.name)
+        if path.suffix in _SUFFIXES and re.match(rf"{re.escape(name.removeprefix('timm/'))}\b", path.name)
     ]
     if len(found) != 1:
         raise InputError(

@@ -176,7 +176,7 @@ class Bench:
         return Regressor(load_estimator(self.shop.run_folder(recipe) / LAST), body)
 
     def cen(self) -> Path:
-        """The consistency network's weights; it sees what the transformer makes of candidates."""
+        """The consistency network's weights; large ones see what the transformer makes of some candidates."""
         training, recipe = cen_training(self.asked, self.seed), mion_recipe(self.asked, self.seed)
         file = (
             self.shop.folder / f"cen-{_digest(repr(asdict(training)), to_text(recipe))}" / "cen.safetensors"
@@ -184,12 +184,14 @@ class Bench:
         if file.exists():
             return file
         make_folder(file.parent)
-        train_all([recipe], self.shop, self.tell)
-        pantry = self.shop.pantry(self.tell)
+        pantry, refiner = self.shop.pantry(self.tell), None
+        if training.refined:
+            train_all([recipe], self.shop, self.tell)
+            refiner = self.refiner(recipe, pantry.body)
         job = TrainingJob(recipe.name, file.parent, mocap=self.shop.mocap, cache=self.shop.cache)
         tools = make_tools(job, pantry.body, self.tell, lambda what, done, wanted: None)
         feed, stocks = cen_lessons(recipe, training, pantry, tools)
-        train_cen(feed, stocks, pantry.body, file, training, self.tell, self.refiner(recipe, pantry.body))
+        train_cen(feed, stocks, pantry.body, file, training, self.tell, refiner)
         return file
 
 

@@ -129,19 +129,15 @@ class Regressor:
             candidate = draw_candidate(self.body, bodies, batch.camera, self.network.candidate_map)
         return replace(crops, candidate=candidate)
 
-    def refined(
-        self, batch: Batch, candidates: Bodies, features: Mapping[str, Tensor] | None = None
-    ) -> Bodies:
+    def refined(self, batch: Batch, candidates: Bodies) -> Bodies:
         """The people whom a network that starts from candidates makes of them, in the axes of the crops' cameras.
 
         Args:
             batch: people.
             candidates: as many.
-            features: of the crops, where they are known.
         """
         candidate = draw_candidate(self.body, candidates, batch.camera, self.network.candidate_map)
-        crops = Crops(batch.image if features is None else None, candidate=candidate, features=features)
-        return self.placed(self.network(crops), batch)
+        return self.placed(self.network(Crops(batch.image, candidate=candidate)), batch)
 
     def placed(self, estimate: Estimate, batch: Batch) -> Bodies:
         """The people of an answer in the axes of the crops' cameras.
