@@ -12,7 +12,8 @@ from bodyloop.body import BodyModel, ChartMirror, builtin_atlas, get_skeleton
 from bodyloop.body.skeletons import UNION45
 from bodyloop.data.augment import AugmentConfig, Change, Occluder
 from bodyloop.data.batch import Batch, Layout, to_sample
-from bodyloop.data.crop_batches import Changes, CropBatches, CropSource, Kept, Lesson, Wanted
+from bodyloop.data.crop_batches import CropBatches, CropSource, Kept, Lesson, Wanted
+from bodyloop.data.crop_changes import Changes
 from bodyloop.data.crops import Crops, CropSpec, draw_crops
 from bodyloop.data.labels import NO_ERRORS, DenseErrors, Labels
 from bodyloop.data.mixture import Draw
@@ -198,22 +199,6 @@ def test_the_same_seed_is_the_same_batch(crops: Crops, body: BodyModel):
 
     assert torch.equal(images(1), images(1))
     assert not torch.equal(images(1), images(2))
-
-
-def test_draws_have_the_ranges_of_the_configuration():
-    config = AugmentConfig(SIDE, shift=0.1)
-    changes = Changes.draw(config, STORED, 1.5, 4000, np.random.default_rng(0))
-    factor = changes.side / (STORED * config.margin / 1.5)
-    assert factor.min() >= 0.75
-    assert factor.max() <= 1.25
-    assert abs(changes.flip.mean() - 0.5) < 0.03
-    assert abs((changes.angle != 0).mean() - 0.4) < 0.03
-    assert abs(changes.angle).max() <= math.radians(60)
-    assert changes.gains.min() >= 0.6
-    assert changes.gains.max() <= 1.4
-    assert not changes.hidden.any()
-    off = (changes.center - (STORED - 1) / 2) / changes.side[:, None]
-    assert 0.09 < abs(off).max() <= 0.1 + 1e-9
 
 
 def test_what_does_not_fit_together(crops: Crops, body: BodyModel, records: list[Record], tmp_path: Path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bodyloop.body import builtin_body
 from bodyloop.cli import main
 from bodyloop.studies import STUDIES, networks
 from bodyloop.studies.networks import _prefix, test_people, train_all
@@ -78,11 +79,14 @@ def test_networks_wait_for_those_they_need(monkeypatch: pytest.MonkeyPatch, tmp_
     class Drawn:
         """Nobody has to be drawn here."""
 
+        body = builtin_body()
+
         def crops(self, data: object, recipe: object) -> None:
             pass
 
     monkeypatch.setattr(networks, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(networks.Workshop, "pantry", lambda shop, tell: Drawn())
+    monkeypatch.setattr(networks, "see_before", lambda recipe, pantry, tools: None)
     asked = Asked("cpu")
     wanted: list[Recipe] = [row.cell(asked, 0).recipe for name in TABLES for row in STUDIES[name].rows]
     shop = networks.Workshop(tmp_path / "n", tmp_path / "c", workers=2)

@@ -21,7 +21,7 @@ from bodyloop.train.config import (
     Recipe,
     Teacher,
 )
-from bodyloop.train.moon import NO_RECIPES, Recipes, moon_f, moon_g, pose2d, pose3d, tuned
+from bodyloop.train.moon import NO_RECIPES, Estimating, Recipes, moon_f, moon_g, pose2d, pose3d, tuned
 from bodyloop.train.recipes import SIZES
 from bodyloop.train_jobs import with_mocap
 
@@ -73,11 +73,19 @@ def _by(f: Make) -> Callable[[Asked, int], Teacher]:
     return lambda asked, seed: NetworkLabels(f(asked, seed))
 
 
-def _g(teacher: Callable[[Asked, int], Teacher], recipes: Recipes = NO_RECIPES) -> Make:
-    """An estimation network; without recipes of its own unless they are named."""
-    return lambda asked, seed: _as_asked(
-        moon_g(asked.scale, teacher(asked, seed), recipes=recipes), asked, seed
-    )
+def _g(teacher: Callable[[Asked, int], Teacher], recipes: Recipes | None = None) -> Make:
+    """An estimation network; without recipes of its own unless they are named.
+
+    At scale cpu one without recipes is HMR's, which sees by the landmarks' backbone: small networks from random weights
+    hardly leave the mean pose in a table's steps, whatever the labels.
+    """
+
+    def make(asked: Asked, seed: int) -> Recipe:
+        kind: Estimating = "hmr" if asked.scale == "cpu" and recipes is None else "pose2pose"
+        recipe = moon_g(asked.scale, teacher(asked, seed), kind, recipes or NO_RECIPES)
+        return _as_asked(recipe, asked, seed)
+
+    return make
 
 
 def _tuned(f: Make) -> Make:
