@@ -16,7 +16,7 @@ ROOMS = (
     "surface_maps", "saved_results", "start_files", "label_report", "review",
     "photos", "videos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs",
     "evaluate_jobs", "annotate_jobs", "review_jobs", "view_jobs", "studies", "reproduce", "progress", "terminal",
-    "cli",
+    "commands", "cli",
 )  # fmt: skip
 HEAVY = (
     "torch", "mediapipe", "numba", "trimesh", "pygltflib", "roma", "scipy", "skimage", "sklearn", "matplotlib", "jax",
