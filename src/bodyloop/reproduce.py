@@ -43,6 +43,7 @@ NetworkTable = Literal[
     "moon-table8",
     "moon-table9",
     "moon-table10",
+    "moon-labels",
 ]
 TableName = Literal["zanfir-table1", "zanfir-table3", "dense-fits"] | NetworkTable
 Tell = Callable[[str], None]

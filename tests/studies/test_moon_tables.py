@@ -1,12 +1,16 @@
 """Tables of Moon et al.: few networks for all of them, each trained after those that it needs."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bodyloop.body import builtin_body
 from bodyloop.cli import main
+from bodyloop.evaluate.tables import Table
 from bodyloop.studies import STUDIES, networks
+from bodyloop.studies.moon import F_LABELS, FLOW_FIT
+from bodyloop.studies.moon_labels import LABELS, network_of
 from bodyloop.studies.networks import _prefix, test_people, train_all
 from bodyloop.studies.study import Asked
 from bodyloop.train.config import AnyRecipe, Recipe, recipes_before
@@ -106,3 +110,19 @@ def test_a_quick_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "4 networks to train" in shown.err
     assert "separate network g" in shown.out
     assert "second wild" in shown.out
+
+
+def test_what_labels_cost_and_are_worth(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["reproduce", "moon-labels", "-o", str(tmp_path), "--quick", "--workers", "1"]) == 0
+    found = Table.from_json(json.loads((tmp_path / "moon-labels.json").read_text()))
+    rows = {row.name: row.ours for row in found.rows}
+    assert set(rows) == {*LABELS, *map(network_of, LABELS)}
+    for name in LABELS:
+        labels, network = rows[name], rows[network_of(name)]
+        assert labels is not None
+        assert network is not None
+        assert labels.ms_per_frame > 0
+        assert 0 <= labels.failures < 1
+        assert network.pa_mpjpe_mm > 0
+        assert network.ms_per_frame is None
+    assert rows[FLOW_FIT].pa_mpjpe_mm < rows[F_LABELS].pa_mpjpe_mm, "f has hardly been trained"

@@ -208,6 +208,7 @@ class Reproduce:
             "moon-table8",
             "moon-table9",
             "moon-table10",
+            "moon-labels",
         ],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="TABLE"),
@@ -215,7 +216,7 @@ class Reproduce:
     """zanfir-table1: fits with each pose prior (Zanfir et al. 2020). zanfir-table3: frames fitted together. dense-fits:
     fits of synthetic people to dense keypoints and parts, with noise, fewer points and swapped limbs (Rong et al. 2019,
     figures 5 and 6). All others train networks on synthetic people, for hours, and go on where they stopped;
-    rong-table6 has images alone, rong-table6-all all inputs."""
+    rong-table6 has images alone, rong-table6-all all inputs; moon-labels: what labels cost and are worth."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the results. Tables with the same folder share their networks."""
     mocap: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None

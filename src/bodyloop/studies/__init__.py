@@ -2,7 +2,7 @@
 
 from bodyloop.evaluate.claims import Claim
 from bodyloop.evaluate.tables import Table
-from bodyloop.studies import mion, moon, rong, spin, zanfir
+from bodyloop.studies import mion, moon, moon_labels, rong, spin, zanfir
 from bodyloop.studies.networks import Tell, Workshop
 from bodyloop.studies.study import Asked, Study, measure_study
 
@@ -29,11 +29,14 @@ STUDIES: dict[str, Study] = {
 
 
 def measure_table(name: str, asked: Asked, shop: Workshop, tell: Tell) -> tuple[Table, list[Claim]]:
-    """Train and measure what a table is missing; its name is one of `STUDIES` or `mion.MION`.
+    """Train and measure what a table is missing; its name is one of `STUDIES` or `mion.MION`, or
+    moon-labels.
 
     Raises:
         InputError: no motion capture where there should be, or folders that cannot be written.
     """
     if name in mion.MION:
         return mion.measure_mion(name, asked, shop, tell)
+    if name == "moon-labels":
+        return moon_labels.measure_labels(asked, shop, tell)
     return measure_study(STUDIES[name], asked, shop, tell)

@@ -160,20 +160,20 @@ _SUFFIXES = (("", "", ""), (SECOND, "-second-wild", " On the second wild."))
 
 # Table 2
 
-_FIT, _FLOW_FIT, _SPIN = "fits from the mean pose", "our fits, flow prior", "SPIN"
+FIT, FLOW_FIT, _SPIN = "fits from the mean pose", "our fits, flow prior", "SPIN"
 _WITHOUT_1, _WITHOUT_2, _WITHOUT_3 = (f"f without the {nth} recipe" for nth in ("first", "second", "third"))
-_CANDIDATES = "candidates, fitted, chosen by CEN"
-_ALL, _VPOSER_ALONE, _FLOW = "f, all recipes", "f, VPoser without L2", "f, flow code with L2"
+CANDIDATES = "candidates, fitted, chosen by CEN"
+F_LABELS, _VPOSER_ALONE, _FLOW = "f, all recipes", "f, VPoser without L2", "f, flow code with L2"
 
 _ROWS_2 = (
-    *_rows(_FIT, _g(_fits("mean")), (64.76, 87.42)),
+    *_rows(FIT, _g(_fits("mean")), (64.76, 87.42)),
     *_rows(_SPIN, _g(_spin_labels), (60.70, 80.24)),
     *_rows(_WITHOUT_1, _g(_by(_f(NO_BRIDGE))), (50.82, 75.63)),
     *_rows(_WITHOUT_2, _g(_by(_f(NO_2D))), (48.84, 75.72)),
     *_rows(_WITHOUT_3, _g(_by(_f(NO_CODE))), (48.31, 75.70)),
-    *_rows(_ALL, _g(_by(_f(ALL))), (47.52, 74.55)),
-    *_rows(_FLOW_FIT, _g(_fits("flow"))),
-    *_rows(_CANDIDATES, _g(lambda asked, seed: CandidateLabels())),
+    *_rows(F_LABELS, _g(_by(_f(ALL))), (47.52, 74.55)),
+    *_rows(FLOW_FIT, _g(_fits("flow"))),
+    *_rows(CANDIDATES, _g(lambda asked, seed: CandidateLabels())),
     *_rows(_VPOSER_ALONE, _g(_by(_f(replace(ALL, pose="vposer"))))),
     *_rows(_FLOW, _g(_by(_f(replace(ALL, pose="flow + L2"))))),
 )
@@ -195,19 +195,19 @@ def _claims_2(values: Values, judge: Judge) -> list[Claim]:
 
     found = []
     for suffix, more, said in _SUFFIXES:
-        others = tuple(n + suffix for n in (_FIT, _SPIN, _WITHOUT_1, _WITHOUT_2, _WITHOUT_3))
+        others = tuple(n + suffix for n in (FIT, _SPIN, _WITHOUT_1, _WITHOUT_2, _WITHOUT_3))
         best = (
             "An estimation network is best with the labels of an annotation network with all three recipes."
         )
-        found.append(compared(f"all-recipes-best{more}", _ALL + suffix, others, best + said))
+        found.append(compared(f"all-recipes-best{more}", F_LABELS + suffix, others, best + said))
     for i, without in enumerate((_WITHOUT_1, _WITHOUT_2, _WITHOUT_3), 1):
         hurts = f"Labels of an annotation network without recipe {i} make a worse estimation network."
-        found.append(compared(f"recipe-{i}-counts", _ALL, (without,), hurts))
+        found.append(compared(f"recipe-{i}-counts", F_LABELS, (without,), hurts))
     network = (
         "Labels of the annotation network train a better network than fits do; here our own, with a flow prior, and of "
         "candidates."
     )
-    found.append(compared("network-beats-our-fits", _ALL, (_FLOW_FIT, _CANDIDATES), network))
+    found.append(compared("network-beats-our-fits", F_LABELS, (FLOW_FIT, CANDIDATES), network))
     return found
 
 
