@@ -14,6 +14,7 @@ ROOMS = (
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",
     "annotate", "evaluate", "view",
     "surface_maps", "saved_results", "start_files", "label_report", "review",
+    "photo_people", "photo_files",
     "photos", "videos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs",
     "evaluate_jobs", "annotate_jobs", "review_jobs", "view_jobs", "studies", "reproduce", "progress", "terminal",
     "commands", "cli",

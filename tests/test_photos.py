@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from rich.console import Console
 
@@ -15,6 +14,7 @@ from bodyloop.errors import InputError
 from bodyloop.evidence.photos import photo_sizes, read_photo
 from bodyloop.fit import Fits
 from bodyloop.fit.first_use import must_compile
+from bodyloop.photo_files import write_results
 from bodyloop.photos import (
     PhotoJob,
     PhotoResult,
@@ -22,12 +22,9 @@ from bodyloop.photos import (
     _folders,
     _load_ahead,
     fit_photos,
-    scores_of,
-    write_results,
 )
 from bodyloop.progress import printable
 from bodyloop.terminal import MOST_ROWS, print_summary
-from bodyloop.view import load_npz
 from fit.people import CAMERA, observed
 
 
@@ -96,16 +93,6 @@ def test_every_photo_has_a_folder_of_its_own():
     folders = [folder.name for _, folder in _folders(photos, Path("out"), flat=False)]
     assert folders == ["x", "x_3", "x_2", "x_4", "y"]
     assert [f for _, f in _folders(photos[:1], Path("out"), flat=True)] == [Path("out")]
-
-
-def test_results_can_be_read_back(tmp_path: Path, body: BodyModel, fits: Fits):
-    Image.new("RGB", (1000, 1000)).save(tmp_path / "photo.png")
-    write_results(tmp_path / "out", read_photo(tmp_path / "photo.png"), body, fits, ("npz", "obj"), False)
-    saved = load_npz(tmp_path / "out" / "body.npz")
-    assert torch.allclose(saved.bodies.betas, fits.bodies.betas)
-    assert set(saved.scores) == {*scores_of(fits), "photo"}
-    assert saved.scores["label"].tolist() == ["0", "1"]
-    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
 
 
 def test_a_damaged_result_is_made_again(tmp_path: Path, body: BodyModel, fits: Fits):

@@ -23,20 +23,19 @@ from bodyloop.body.skeletons import COCO17
 from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.evidence.focal import choose_camera
-from bodyloop.evidence.keypoint_files import KeypointFile, read_keypoints
-from bodyloop.evidence.photos import MIN_SIDE, Photo, find_photos, photo_sizes, read_photo
-from bodyloop.fit import FitConfig, Fits, Hypotheses, Surface
+from bodyloop.evidence.keypoint_files import read_keypoints
+from bodyloop.evidence.photos import Photo, find_photos, photo_sizes, read_photo
+from bodyloop.fit import FitConfig, Fits, Surface
 from bodyloop.geometry import Camera
+from bodyloop.photo_files import Format, write_results
+from bodyloop.photo_people import people_source, seen_people
 from bodyloop.surface_maps import PartLabels, SurfaceMaps
 from bodyloop.writing import make_folder
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from bodyloop.start_files import StartFile
 
 PriorName = Literal["gmm", "flow"]
-Format = Literal["npz", "glb", "obj", "ply"]
 
 
 @dataclass(frozen=True)
@@ -285,12 +284,13 @@ def work(
         if result.skipped:
             continue
         tell(done, total, f"{result.path.name}: looking for people")
-        source = source or _source_of_evidence(job, known, method.boxes_suffice)
+        source = source or people_source(known, job.keypoints, job.boxes, job.detector, method.boxes_suffice)
         with _failure_into(result):
             photo = read_photo(result.path)
             if photo.note:
                 result.notes.append(photo.note)
-            evidence = _seen_people(source(photo), result, method.boxes_suffice)
+            evidence, notes = seen_people(source(photo), method.boxes_suffice)
+            result.notes += notes
             people = _count(len(evidence), "person", "people")
             tell(done, total, f"{result.path.name}: {method.doing} {people}")
             fits = method(photo, evidence, _camera(photo, job, result), result)
@@ -445,112 +445,6 @@ def _camera(photo: Photo, job: Job, result: PhotoResult) -> Camera:
     return camera
 
 
-def _seen_people(evidence: Evidence, result: PhotoResult, boxes_suffice: bool) -> Evidence:
-    """Without people of whom no keypoint is seen, or who have no box worth the name where boxes suffice.
-
-    Raises:
-        InputError: if nobody is left.
-    """
-    if boxes_suffice:
-        side = (evidence.boxes[:, 2:] - evidence.boxes[:, :2]).amax(1)
-        there = evidence.boxes.isfinite().all(1) & (side >= MIN_SIDE)
-        nobody = f"nobody to crop: every box is smaller than {MIN_SIDE} pixels, or holds no finite numbers"
-        lacking = f"no box of {MIN_SIDE} pixels or more"
-    else:
-        there = (evidence.confidence > 0).any(1)
-        nobody = "nobody to fit: every keypoint has confidence 0 or no finite place"
-        lacking = "no keypoint seen"
-    if not there.any():
-        raise InputError(nobody)
-    if not there.all():
-        missing = ", ".join(
-            label for label, is_there in zip(evidence.labels, there, strict=True) if not is_there
-        )
-        result.notes.append(f"{lacking} of person {missing}, left out")
-    return evidence[there]
-
-
-def write_results(
-    folder: Path,
-    photo: Photo,
-    body: BodyModel,
-    fits: Fits,
-    formats: tuple[Format, ...],
-    pictures: bool,
-    network: Fits | None = None,
-) -> None:
-    """Write one photo's results; ``body.npz`` comes last, so that it marks a finished folder.
-
-    Args:
-        folder: made if it is not there.
-        photo: whose people they are.
-        body: their model.
-        fits: the people.
-        formats: of the files.
-        pictures: whether overlay and side view are drawn.
-        network: the same people as a network saw them, if the fits went on from there: its scores and bodies are
-            written too.
-
-    Raises:
-        InputError: if something cannot be written.
-    """
-    from bodyloop.view import overlay, save_glb, save_npz, save_obj, save_picture, save_ply, side_view
-
-    make_folder(folder)
-    names = [f"person_{label}" for label in fits.evidence.labels]
-    if pictures:
-        save_picture(
-            folder / "overlay.png", overlay(photo.pixels, body, fits.bodies, fits.camera, fits.evidence)
-        )
-        save_picture(folder / "side.png", side_view(body, fits.bodies))
-    if "glb" in formats:
-        save_glb(folder / "body.glb", body, fits.bodies, names)
-    if "obj" in formats:
-        save_obj(folder / "body.obj", body, fits.bodies, names)
-    if "ply" in formats:
-        save_ply(folder / "body.ply", body, fits.bodies)
-    if "npz" in formats:
-        scores = scores_of(fits) | {"photo": np.array(str(photo.path.resolve()))}
-        if network is not None:
-            scores |= {
-                "network_energy": network.energy,
-                "network_error_px": network.error_px,
-                "network_error_box": network.error_box,
-            }
-            scores |= _hypotheses(fits, network).arrays()
-        elif fits.tried is not None:
-            scores |= fits.tried.arrays()
-        save_npz(folder / "body.npz", fits.bodies, fits.camera, body.name, scores)
-
-
-def _hypotheses(fits: Fits, network: Fits) -> Hypotheses:
-    """The network's bodies, and those fits that were better, by the energy of the fits."""
-    both = Fits.cat([network, fits])
-    people = torch.arange(len(fits)).repeat(2)
-    kept = torch.tensor([True] * len(network) + [name not in network.start for name in fits.start])
-    names = tuple(name for name, keep in zip(both.start, kept.tolist(), strict=True) if keep)
-    return Hypotheses(both.bodies[kept], people[kept], both.energy[kept], names)
-
-
-def scores_of(fits: Fits) -> "dict[str, np.ndarray | Tensor]":
-    """Arrays that describe how good each fit is, for the result file."""
-    return {
-        "energy": fits.energy,
-        **{f"energy_{name}": value for name, value in fits.terms.items()},
-        "error_px": fits.error_px,
-        "error_box": fits.error_box,
-        "keypoints_seen": fits.seen,
-        "keypoint_noise": fits.noise,
-        "trusted": fits.trusted,
-        "start": np.array(fits.start),
-        "doubts": np.array(["; ".join(d) for d in fits.doubts]),
-        "label": np.array(fits.evidence.labels),
-        "keypoints": fits.evidence.keypoints,
-        "confidence": fits.evidence.confidence,
-        "skeleton": np.array(fits.evidence.skeleton.name),
-    }
-
-
 def _is_done(result: PhotoResult, job: Job) -> bool:
     """Whether all files of a photo are there, and are this photo's (another may have had its name)."""
     if not all((result.folder / name).exists() for name in job.files()):
@@ -562,68 +456,6 @@ def _is_done(result: PhotoResult, job: Job) -> bool:
             return str(archive["photo"]) == str(result.path.resolve())
     except Exception:  # whatever a damaged archive raises: the photo is fitted again
         return False
-
-
-def _source_of_evidence(
-    job: Job, known: KeypointFile | None, boxes_suffice: bool
-) -> Callable[[Photo], Evidence]:
-    """How people are found in a photo: from the keypoint file, by the detector, or from the boxes alone."""
-    if known is not None:
-
-        def from_file(photo: Photo) -> Evidence:
-            evidence = known.for_image(photo.path)
-            if evidence is None:
-                raise InputError(
-                    f"{job.keypoints} has no keypoints for it; the file speaks of {_some(list(known.people))}"
-                )
-            if len(evidence) == 0:
-                raise InputError(f"nobody in it, says {job.keypoints}")
-            return evidence
-
-        return from_file
-
-    from bodyloop.evidence.box_files import read_boxes
-
-    boxes = read_boxes(job.boxes) if job.boxes else None
-
-    def boxes_in(photo: Photo) -> "Tensor | None":
-        if boxes is None:
-            return None
-        inside = boxes.for_image(photo.path)
-        if inside is None:
-            raise InputError(
-                f"{job.boxes} has no boxes for it; the file speaks of {_some(list(boxes.boxes))}"
-            )
-        return inside
-
-    if job.detector == "none":
-
-        def from_boxes(photo: Photo) -> Evidence:
-            inside = boxes_in(photo)
-            assert inside is not None, "without a detector there are boxes"
-            unseen = torch.zeros(len(inside), len(COCO17), 3)
-            return Evidence.from_keypoints(COCO17, unseen[..., :2], unseen[..., 2], inside)
-
-        return from_boxes
-
-    from bodyloop.detect import load_detector
-
-    detector = load_detector(job.detector)
-
-    def from_detector(photo: Photo) -> Evidence:
-        inside = boxes_in(photo)
-        evidence = detector(photo.pixels, inside).evidence
-        if not (evidence.confidence > 0).any() and not (boxes_suffice and inside is not None):
-            where = "its boxes; correct them" if boxes is not None else "it; give --boxes"
-            raise InputError(f"nobody found in {where}, or give --keypoints, if somebody is there")
-        return evidence
-
-    return from_detector
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _some_lines(lines: list[str], most: int = 5) -> list[str]:
