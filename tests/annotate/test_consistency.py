@@ -1,11 +1,13 @@
 """MION on photos: answers stand in the photo's camera, all paths are kept, and the nearest to the picture is chosen."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from bodyloop.annotate.consistency import infer_paths, picture_distances, refine_people
 from bodyloop.body import Bodies, BodyModel
@@ -13,10 +15,12 @@ from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.fit import FitConfig
 from bodyloop.fit.pool import CandidatePool, default_pool
+from bodyloop.geometry import WeakPerspective
 from bodyloop.nets.cen import Cen, CenConfig
 from bodyloop.nets.estimator import Crops, Estimate
 from bodyloop.nets.mrt import Mrt, MrtConfig
 from fit.people import CAMERA, observed
+from pretend_gpu import DEVICE, PretendedGpu
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (20, 20, 3), np.uint8).repeat(50, 0).repeat(50, 1)
 QUICK = FitConfig(rounds=1, steps=4)
@@ -116,3 +120,44 @@ def test_people_without_keypoints_have_no_candidates(body: BodyModel, people, po
     few = replace(evidence, confidence=confidence)
     with pytest.raises(InputError, match="1 of 3 people have fewer than 4 keypoints"):
         infer_paths(Keeper().eval(), PIXELS, few, CAMERA, body, pool=pool)
+
+
+class There:
+    """Says that a network's weights are where `weight` is; a module's own cannot be moved to a pretended device."""
+
+    weight = torch.zeros(1)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        yield self.weight  # type: ignore[misc]
+
+
+class KeeperThere(There, Keeper):
+    """Keeps the candidate, and puts it in the middle of the crop."""
+
+    def forward(self, crops: Crops) -> Estimate:
+        assert crops.candidate is not None
+        rotations = crops.candidate.rotations.to(self.weight)
+        count = len(rotations)
+        self.shown.append(crops.candidate.pncc + self.weight)
+        camera = WeakPerspective(self.weight.expand(count) + 0.9, self.weight.expand(count, 2) + 0)
+        return Estimate(rotations, self.weight.expand(count, 10) + 0, camera)
+
+
+class RulerThere(There, Ruler):
+    pass
+
+
+def test_candidates_are_made_better_and_judged_on_another_device(
+    body: BodyModel, people, pool: CandidatePool
+):
+    _, evidence = people
+    options = {"paths": 2, "pool": pool, "config": QUICK}
+    network, judge = KeeperThere().eval(), RulerThere().eval()
+    expected = infer_paths(network, PIXELS, evidence, CAMERA, body, judge=judge, **options)
+    with PretendedGpu():
+        network.weight = judge.weight = torch.zeros(1).to(DEVICE)
+        found = infer_paths(network, PIXELS, evidence, CAMERA, body.to(DEVICE), judge=judge, **options)
+        assert found.energy.device.type == DEVICE
+        there = found.to("cpu")
+    assert there.start == expected.start
+    torch.testing.assert_close(there.bodies.rotations, expected.bodies.rotations, atol=1e-4, rtol=0)

@@ -52,10 +52,10 @@ def refine_people(
         InputError: if an answer is not finite.
     """
     crops, place = crop_people(network, pixels, evidence, None, None, [])
-    lens = place.image_to_crop_camera(camera.expand(len(evidence)).to(place.center))
+    lens = _single(place.image_to_crop_camera(camera.expand(len(evidence)).to(place.center)), body)
     found = []
     for bodies in candidates:
-        candidate = draw_candidate(body, bodies, _single(lens), network.candidate_map)
+        candidate = draw_candidate(body, bodies, lens, network.candidate_map)
         found.append(run_network(network, replace(crops, candidate=candidate), camera, place, body))
     return found
 
@@ -77,7 +77,7 @@ def picture_distances(
     side = network.config.resolution
     center, size = square_boxes(evidence.boxes.double().cpu(), MARGIN)
     place = CropTransform(center, size, side)
-    lens = _single(place.image_to_crop_camera(camera.expand(len(evidence)).to(center)))
+    lens = _single(place.image_to_crop_camera(camera.expand(len(evidence)).to(center)), body)
     pictures = [Change(CropTransform(center[i], size[i], side)).picture(pixels) for i in range(len(evidence))]
     image = torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(like) / 255
     scores = []
@@ -147,6 +147,7 @@ def infer_paths(
     return ranked.chosen(picture_distances(judge, pixels, evidence, camera, body, bodies).argmin(0))
 
 
-def _single(camera: Camera) -> Camera:
-    """In single precision."""
-    return Camera(camera.focal.float(), camera.center.float(), camera.size)
+def _single(camera: Camera, body: BodyModel) -> Camera:
+    """In single precision, where the body is."""
+    where = body.v_template.device
+    return Camera(camera.focal.float().to(where), camera.center.float().to(where), camera.size)

@@ -23,7 +23,7 @@ from bodyloop.evaluate.tables import Figures, Row, Table
 from bodyloop.nets.build import load_estimator
 from bodyloop.nets.cen import default_cen
 from bodyloop.studies.moon import CANDIDATES, F_LABELS, FIT, FLOW_FIT, TABLE_2
-from bodyloop.studies.networks import Tell, Workshop, measure_cells
+from bodyloop.studies.networks import Tell, Workshop, from_classifier, measure_cells
 from bodyloop.studies.study import Asked
 from bodyloop.train.config import CandidateLabels, FitLabels, NetworkLabels, Recipe, Scale, SyntheticData
 from bodyloop.train.fits import FitsDictionary, initial_fits
@@ -51,6 +51,8 @@ def measure_labels(asked: Asked, shop: Workshop, tell: Tell) -> tuple[Table, lis
     """
     seed, count = asked.seeds[0], PEOPLE[asked.scale]
     cells = {row.name: row.cell(asked, seed) for row in TABLE_2.rows if row.name in LABELS}
+    if asked.classifier:
+        cells = {name: replace(cell, recipe=from_classifier(cell.recipe)) for name, cell in cells.items()}
     worth = measure_cells(cells.values(), shop, tell)
     pantry = shop.pantry(tell)
     job = TrainingJob("moon-labels", shop.folder, mocap=shop.mocap, cache=shop.cache)

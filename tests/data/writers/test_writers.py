@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from bodyloop.data import writers
 from bodyloop.data.amass import read_amass
 from bodyloop.data.crowd import Labelled, chosen, joined
 from bodyloop.data.formats import open_dataset
+from bodyloop.data.formats.parquet import labelled_parts
 from bodyloop.data.record import Record, RecordSet
 from bodyloop.data.writers import WRITERS
 from bodyloop.data.writers.columns import growing_columns
@@ -133,6 +135,36 @@ def test_amass(labels: Labelled, tmp_path: Path, body: BodyModel):
         # it turns people about the mean pelvis, as AMASS's shapes are those of another body
         assert torch.allclose(body.joints(motion.bodies())[0], joints @ flip.T, atol=0.01)
     assert len(opened(folder)) == PEOPLE
+
+
+def test_amass_forgets_those_who_are_labelled_no_more(labels: Labelled, tmp_path: Path, body: BodyModel):
+    folder = written("amass", labels, tmp_path, body)
+    (folder / "000000" / "notes.txt").write_text("somebody's own")
+    WRITERS["amass"](iter([labels[:2]]), tmp_path, body)
+    assert sorted(p.name for p in folder.glob("*/*.npz")) == ["100_poses.npz", "101_poses.npz"]
+    assert (folder / "000000" / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_parquet_of_parts_that_know_unlike_things(
+    turned: bool, labels: Labelled, tmp_path: Path, body: BodyModel
+):
+    pytest.importorskip("pyarrow")
+    more = replace(
+        labels[3:],
+        figures={**labels[3:].figures, "anchor": np.ones(2, np.float32), "wide": np.ones((2, 3), np.float32)},
+        words={**labels[3:].words, "note": np.array(["a", "b"])},
+    )
+    both = [labels[:3], more]
+    path = WRITERS["parquet"](iter(both[::-1] if turned else both), tmp_path, body)
+    few, many = list(labelled_parts(path))[:: -1 if turned else 1]
+    assert np.isnan(few.figures["anchor"]).all()
+    assert np.isnan(few.figures["wide"]).all()
+    assert few.words["note"].tolist() == ["", "", ""]
+    assert many.figures["wide"].tolist() == [[1.0] * 3] * 2
+    assert many.words["note"].tolist() == ["a", "b"]
+    np.testing.assert_array_equal(few.figures["score"], labels[:3].figures["score"])
+    assert [p.name for p in tmp_path.iterdir()] == ["labels.parquet"]
 
 
 def test_efts_camera_sees_the_pelvis_where_ours_does(labels: Labelled, tmp_path: Path, body: BodyModel):

@@ -21,13 +21,18 @@ def write_amass(parts: Iterator[Labelled], out: Path, body: BodyModel) -> Path:
     mocap_framerate, gender.
 
     SMPL-H has fingers where SMPL has two hand joints, which are left out. The world is the camera's, turned so that z
-    is up; ``camera_to_world`` (3, 3), ``focal``, ``princpt``, ``size`` and ``image`` say where it was.
+    is up; ``camera_to_world`` (3, 3), ``focal``, ``princpt``, ``size`` and ``image`` say where it was. What an earlier
+    call wrote there goes first.
 
     Raises:
         InputError: if they cannot be written.
     """
     folder = out / "amass"
     make_folder(folder)
+    for old in folder.glob(
+        "[0-9]*/*_poses.npz"
+    ):  # of an earlier call: people who are not among the labels any more
+        old.unlink()
     turn = torch.tensor(CAMERA_TO_WORLD)
     for number, part in enumerate(parts):
         bodies = part.bodies()
