@@ -13,7 +13,9 @@ from bodyloop.data.cameras import camera_rotations
 from bodyloop.errors import InputError
 from bodyloop.fit import FitProblem
 from bodyloop.fit.pool import CandidatePool, _Person, save_pool
+from bodyloop.fit.pool_tensors import candidate_errors, turned_points
 from bodyloop.fit.problem import CROP
+from pretend_gpu import DEVICE, PretendedGpu
 
 POSES, TURNS, PEOPLE = 60, 13, 4
 
@@ -127,6 +129,33 @@ def test_threads_do_not_matter(pool: CandidatePool, body: BodyModel, problem: Fi
     alone = [pool.search(body, problem[i : i + 1], 3) for i in range(PEOPLE)]
     assert torch.equal(together.pose, torch.cat([a.pose for a in alone]))
     assert torch.equal(together.turn, torch.cat([a.turn for a in alone]))
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0.0, 1), (0.0, 7), (4000.0, 3), (1e9, 5)])
+def test_the_search_on_another_device_is_the_same(
+    threshold: float, count: int, pool: CandidatePool, body: BodyModel, problem: FitProblem
+):
+    here = pool.search(body, problem, count, threshold)
+    with PretendedGpu():
+        there = pool.search(body.to(DEVICE), problem.to(DEVICE), count, threshold)
+        assert there.bodies.rotations.device.type == DEVICE
+        bodies = there.bodies.to("cpu")
+    if threshold:  # otherwise they are the lowest, in the order of how far they are apart
+        assert torch.equal(there.pose, here.pose)
+        assert torch.equal(there.turn, here.turn)
+    torch.testing.assert_close(there.error.sort().values, here.error.sort().values, rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(bodies.translation[:, 0], here.bodies.translation[:, 0], rtol=1e-3, atol=2e-3)
+
+
+def test_unseen_points_do_not_matter_to_tensors(pool: CandidatePool, body: BodyModel, problem: FitProblem):
+    """Wherever they are, behind the camera too."""
+    turned = turned_points(torch.from_numpy(pool._joints(body, problem)), pool.turns)
+    person = _Person.of(problem, 1)
+    numbers = [torch.from_numpy(n).float() for n in (person.rays, person.spread, person.weight, person.focal)]
+    errors = candidate_errors(turned, *numbers)
+    elsewhere = turned.clone()
+    elsewhere[:, ~person.seen] -= 1e3
+    assert torch.equal(candidate_errors(elsewhere, *numbers), errors)
 
 
 def test_nobody_seen(pool: CandidatePool, body: BodyModel, problem: FitProblem):

@@ -57,6 +57,9 @@ class CandidatePool:
     pose: Tensor
     turns: Tensor
     _kept: dict[tuple[str, tuple[str, ...]], np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    _kept_turned: dict[tuple[str, tuple[str, ...], str], Tensor] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         shapes = tuple(self.pose.shape), tuple(self.turns.shape)
@@ -98,7 +101,7 @@ class CandidatePool:
         all taken (section 3.4); the best of the others where too few are under it.
 
         Args:
-            body: of the people, with its mean shape.
+            body: of the people, with its mean shape; on a GPU that searches, by plain tensors.
             problem: B people; points of the surface count like keypoints.
             count: C.
             threshold: see `THRESHOLD`.
@@ -110,6 +113,10 @@ class CandidatePool:
             raise ValueError(f"count should be 1 to {len(self)}, got {count}")
         joints = self._joints(body, problem)
         people = [_Person.of(problem, i) for i in range(len(problem))]
+        if body.v_template.device.type != "cpu":
+            turned = self._turned(body, problem)
+            elsewhere = [self._chosen_on(turned, p, count, threshold) for p in people]
+            return self._placed(body, joints, people, elsewhere)
         threads = max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
         with ThreadPoolExecutor(threads) as workers:
             if len(people) >= threads:
@@ -137,6 +144,17 @@ class CandidatePool:
             self._kept[key] = np.ascontiguousarray(points.float().cpu().numpy())
         return self._kept[key]
 
+    def _turned(self, body: BodyModel, problem: FitProblem) -> Tensor:
+        """(N * R, K, 3) the points of all candidates, on the body's device, kept for the next call."""
+        from bodyloop.fit.pool_tensors import turned_points
+
+        where = body.v_template.device
+        key = (body.name, tuple(problem.points.names), str(where))
+        if key not in self._kept_turned:
+            joints = torch.from_numpy(self._joints(body, problem)).to(where)
+            self._kept_turned[key] = turned_points(joints, self.turns.to(where))
+        return self._kept_turned[key]
+
     @property
     def _rows(self) -> np.ndarray:
         """(9, R') the orientations, padded."""
@@ -157,18 +175,35 @@ class CandidatePool:
         return errors
 
     def _chosen(self, errors: np.ndarray, count: int, threshold: float) -> np.ndarray:
-        """(C, 3) numbers of pose and orientation, and the error."""
+        """(C, 3) numbers of pose and orientation, and the error, by the errors (N, R) of all."""
         flat = errors.reshape(-1)
         possible = np.flatnonzero(flat < threshold)
         if len(possible) < count:
             possible = np.argpartition(flat, count - 1)[:count]
-        taken = [int(possible[flat[possible].argmin()])]
+        return self._far_apart(possible, flat[possible], count)
+
+    def _chosen_on(self, turned: Tensor, person: "_Person", count: int, threshold: float) -> np.ndarray:
+        """The same on another device, where the points of all candidates are."""
+        from bodyloop.fit.pool_tensors import candidate_errors
+
+        errors = turned.new_zeros(len(turned))
+        if person.seen.any():
+            numbers = (person.rays, person.spread, person.weight, person.focal)
+            errors = candidate_errors(turned, *(torch.from_numpy(n).to(turned) for n in numbers))
+        possible = (errors < threshold).nonzero()[:, 0]
+        if len(possible) < count:
+            possible = errors.topk(count, largest=False).indices
+        return self._far_apart(possible.cpu().numpy(), errors[possible].cpu().numpy(), count)
+
+    def _far_apart(self, possible: np.ndarray, errors: np.ndarray, count: int) -> np.ndarray:
+        """Of possible candidates (M,) with their errors the best, then, each time, the farthest from all taken."""
+        taken = [int(errors.argmin())]
         distance = np.full(len(possible), np.inf, np.float32)
         for _ in range(count - 1):
-            distance = np.minimum(distance, self._distances(possible, taken[-1]))
-            taken.append(int(possible[distance.argmax()]))
-        numbers = np.array(taken)
-        return np.stack([numbers // errors.shape[1], numbers % errors.shape[1], flat[numbers]], 1)
+            distance = np.minimum(distance, self._distances(possible, int(possible[taken[-1]])))
+            taken.append(int(distance.argmax()))
+        pose, turn = np.divmod(possible[taken], len(self.turns))
+        return np.stack([pose, turn, errors[taken]], 1)
 
     def _distances(self, numbers: np.ndarray, one: int) -> np.ndarray:
         """Squared distances of candidates (M,) to one, over the entries of all 24 rotations."""
