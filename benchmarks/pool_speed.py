@@ -4,8 +4,8 @@
 
 Made-up people, poses drawn from the mixture prior, exact COCO-17 keypoints; five candidates each of the pool that
 ships. The aim: 8 ms a person on two cores (the paper: 18 ms on a Titan X). Plain tensors: the pool's keypoints under
-all orientations, turned once and kept; for each person the closed-form places, then the errors, for all at once. Where torch sees a GPU, the search on it is
-timed, too; the aim is 2 ms.
+all orientations, turned once and kept; for each person the closed-form places, then the errors, for all at once.
+Where torch sees a GPU, the search on it is timed, too; the aim is 2 ms.
 """
 
 import argparse
@@ -82,7 +82,9 @@ def main() -> None:
     if torch.cuda.is_available():
         there, many = body.to("cuda"), problem.to("cuda")
         pool.search(there, many, CHOSEN)
-        gpu = seconds(lambda: pool.search(there, many, CHOSEN), REPEATS) / PEOPLE  # answers come back, so it has ended
+        gpu = (
+            seconds(lambda: pool.search(there, many, CHOSEN), REPEATS) / PEOPLE
+        )  # answers come back, so it has ended
         result |= {"ms_a_person_gpu": round(1000 * gpu, 2), "within_aim_of_2_ms_gpu": bool(1000 * gpu <= 2)}
     for name, value in result.items():
         print(f"{name.replace('_', ' '):32s} {value}")

@@ -1,8 +1,9 @@
 """The consistency network of MION (Liu et al. 2021, section 3.3): does this body match that picture?
 
 A ResNet sees the picture and the body, drawn as projected normalised coordinate code, one behind the other as six
-channels, and says how far each vertex is from where it should be (eq. 10). Of several bodies of a person the one with
-the lowest mean distance is chosen.
+channels, and says how far each vertex is from where it should be (eq. 10; the paper's distances are in a "normalized
+point cloud space" that it does not describe, ours are metres with the pelvises in one place). Of several bodies of a
+person the one with the lowest mean distance is chosen.
 
 Small networks, ours, see the picture by a backbone of landmarks, which stays as it is, and in place of a drawing of the
 body where its landmarks are in the picture and in depth, how far each is from where the picture has it, and all

@@ -295,10 +295,10 @@ def _mrt(scale: Scale, encoding: Encoding) -> MrtConfig:
 def mrt(scale: Scale = "cpu", encoding: Encoding = "pncc") -> Recipe:
     """The mesh refinement transformer (Liu et al. 2021, sections 3.2 and 3.4): candidates, made better.
 
-    Losses are the norms of eq. 6 to 9, with 1 for SMPL's parameters and 5 for 3D and 2D joints; AdamW with 5e-5, a
-    tenth of it after 20 of 60 epochs, batch 64, colour 0.6 to 1.4 and flips. Pictures are turned by a normal draw, cut
-    off at 60 degrees. Data are mixed as SPIN's, whose sets the paper takes. Small networks correct the candidate's
-    rotations (`MrtConfig.start`), the paper's put out their own.
+    Losses are the norms of eq. 6 to 9, with 1 for SMPL's parameters (of rotations and of betas, each its own norm) and
+    5 for 3D and 2D joints; AdamW with 5e-5, a tenth of it after 20 of 60 epochs, batch 64, colour 0.6 to 1.4 and flips.
+    Two of five pictures are turned, by a normal draw, cut off at 60 degrees. Data are mixed as SPIN's, whose sets the
+    paper takes. Small networks correct the candidate's rotations (`MrtConfig.start`), the paper's put out their own.
 
     Args:
         scale: see the module.
