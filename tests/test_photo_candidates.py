@@ -11,6 +11,7 @@ from PIL import Image
 
 from bodyloop.body import BodyModel
 from bodyloop.cli import main
+from bodyloop.fit.pool import CandidatePool, default_pool, save_pool
 from bodyloop.nets import cen
 from bodyloop.nets.cen import Cen, CenConfig
 from bodyloop.view import load_npz
@@ -90,6 +91,20 @@ def test_a_network_may_choose(call: Call, tmp_path: Path, monkeypatch: pytest.Mo
         assert saved.scores["energy"][i] == energy[person == i].max() > energy[person == i].min()
 
 
+def test_pool_and_judge_of_ones_own(call: Call, tmp_path: Path):
+    """Poses of a pool of one pose, whatever is fitted after; a judge that was trained otherwise is asked."""
+    whole = default_pool()
+    save_pool(tmp_path / "own.npz", CandidatePool(whole.pose[:1], whole.turns))
+    network = cen.Cen(CenConfig("resnet18", 8, 64, 20))
+    cen.save_cen(network, tmp_path / "cen.safetensors", torch.float32)
+    own = ["--pool", str(tmp_path / "own.npz"), "--judge", str(tmp_path / "cen.safetensors")]
+    assert call("--starts", "candidates:3", "--choose", "cen", *own)[0] == 0
+    mine = load_npz(tmp_path / "out" / "good" / "body.npz")
+    assert call("--starts", "candidates:3", "--choose", "cen")[0] == 0
+    usual = load_npz(tmp_path / "out" / "good" / "body.npz")
+    assert not torch.allclose(mine.bodies.rotations, usual.bodies.rotations, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -98,6 +113,10 @@ def test_a_network_may_choose(call: Call, tmp_path: Path, monkeypatch: pytest.Mo
         (["--starts", "candidates:5000"], "at most 100"),
         (["--starts", "candidates:0"], "candidates:5"),
         (["--starts", "candidates:2", "."], "candidates or a file"),
+        (["--pool", "pool.npz"], "nothing starts from it"),
+        (["--starts", "candidates:2", "--pool", "nowhere.npz"], "no such file"),
+        (["--starts", "candidates:2", "--judge", "cen.safetensors"], "goes with --choose cen"),
+        (["--starts", "candidates:2", "--choose", "cen", "--judge", "nowhere"], "no such file"),
     ],
 )
 def test_what_does_not_go_together_is_told(call: Call, options: list[str], reason: str):

@@ -11,13 +11,25 @@ from bodyloop.errors import InputError
 from bodyloop.evidence import Evidence
 from bodyloop.evidence.photos import Photo
 from bodyloop.fit import Fits
+from bodyloop.fit.pool import CandidatePool
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import load_estimator
 from bodyloop.nets.mrt import Mrt
-from bodyloop.photos import MOST_CANDIDATES, Choice, Job, Method, PhotoResult, Summary, load_solver, work
+from bodyloop.photos import (
+    MOST_CANDIDATES,
+    Choice,
+    Job,
+    Method,
+    PhotoResult,
+    Summary,
+    load_judge,
+    load_solver,
+    work,
+)
 from bodyloop.surface_maps import SurfaceMaps
 
 if TYPE_CHECKING:
+    from bodyloop.nets.cen import Cen
     from bodyloop.nets.estimator import Estimator
 
 
@@ -30,6 +42,7 @@ class InferJob(Job):
         refine: fit each person from the network's answer, and keep what has the lower energy.
         paths, choose: of networks that make candidates better (MION): how many of each person, and which answer is
             theirs: the one that the consistency network finds nearest to the photo, or that of the lowest energy.
+        judge, pool: consistency network and pool of candidates instead of those that ship.
         device: where the network and the fits run: "cpu", "cuda", "cuda:1" ...
     """
 
@@ -37,6 +50,8 @@ class InferJob(Job):
     refine: bool = False
     paths: int = 5
     choose: Choice = "cen"
+    judge: Path | None = None
+    pool: Path | None = None
     device: str = "cpu"
 
 
@@ -47,15 +62,33 @@ def infer_photos(job: InferJob, progress: Callable[[int, int, str], None] | None
     check_maps(job, network)
     if not 1 <= job.paths <= MOST_CANDIDATES:
         raise InputError(f"--paths: expected 1 to {MOST_CANDIDATES}, got {job.paths}")
+    _check_files(job, network)
+    pool = None if job.pool is None else CandidatePool.load(job.pool)
+    judge = None if job.judge is None else load_judge(job.judge).to(device)
 
     def method(body: BodyModel, photos: list[Path]) -> Method:
         fitted = body if job.refine else None
         maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, fitted, photos)
         if isinstance(network, Mrt):
-            return _Paths(job, body.to(device), network, maps)
+            return _Paths(job, body.to(device), network, maps, pool=pool, judge=judge)
         return _Inference(job, body.to(device), network, maps)
 
     return work(job, method, progress)
+
+
+def _check_files(job: InferJob, network: "Estimator") -> None:
+    """Refuse a pool or a judge that nobody would ask.
+
+    Raises:
+        InputError: naming the option.
+    """
+    for option, given in (("--pool", job.pool), ("--judge", job.judge)):
+        if given is not None and not network.needs_candidate:
+            raise InputError(
+                f"{option} {given}: this network starts from no candidates; leave it out, or give --weights mrt"
+            )
+    if job.judge is not None and job.choose != "cen":
+        raise InputError(f"--judge {job.judge}: goes with --choose cen; add that, or leave it out")
 
 
 def check_maps(job: InferJob, network: "Estimator") -> None:
@@ -127,6 +160,8 @@ class _Paths(_Inference):
     """The method of ``bodyloop infer`` with a network that makes candidates better."""
 
     network: "Mrt"
+    pool: CandidatePool | None = None
+    judge: "Cen | None" = None
     boxes_suffice: bool = False
 
     def __call__(self, photo: Photo, evidence: Evidence, camera: Camera, result: PhotoResult) -> Fits:
@@ -143,8 +178,9 @@ class _Paths(_Inference):
             evidence,
             camera,
             self.body,
-            judge=default_cen() if self.job.choose == "cen" else None,
+            judge=(self.judge or default_cen()) if self.job.choose == "cen" else None,
             paths=self.job.paths,
             refine=self.job.refine,
             surfaces=surfaces,
+            pool=self.pool,
         ).to("cpu")

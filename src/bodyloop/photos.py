@@ -26,6 +26,7 @@ from bodyloop.evidence.focal import choose_camera
 from bodyloop.evidence.keypoint_files import read_keypoints
 from bodyloop.evidence.photos import Photo, find_photos, photo_sizes, read_photo
 from bodyloop.fit import FitConfig, Fits, Surface
+from bodyloop.fit.pool import CandidatePool
 from bodyloop.geometry import Camera
 from bodyloop.photo_files import Format, write_results
 from bodyloop.photo_people import people_source, seen_people
@@ -33,6 +34,7 @@ from bodyloop.surface_maps import PartLabels, SurfaceMaps
 from bodyloop.writing import make_folder
 
 if TYPE_CHECKING:
+    from bodyloop.nets.cen import Cen
     from bodyloop.start_files import StartFile
 
 PriorName = Literal["gmm", "flow"]
@@ -94,6 +96,8 @@ class PhotoJob(Job):
             candidates always are.
         choose: which of the fits of candidates is a person's: that of the lowest energy, or the one that the
             consistency network finds nearest to the photo.
+        judge: that network; the one that ships if None.
+        pool: of candidates (`bodyloop pool build`); the one that ships if None.
     """
 
     starts: tuple[str, ...] = ("lifter", "mean")
@@ -101,6 +105,8 @@ class PhotoJob(Job):
     prior: PriorName = "gmm"
     hypotheses: bool = False
     choose: Choice = "energy"
+    judge: Path | None = None
+    pool: Path | None = None
 
 
 @dataclass
@@ -217,6 +223,8 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
     choice = parse_starts(job.starts)
     _check_candidates(job, choice)
     file = _start_file(job, choice)
+    pool = None if job.pool is None else CandidatePool.load(job.pool)
+    judge = None if job.judge is None else load_judge(job.judge)
 
     def method(body: BodyModel, photos: list[Path]) -> Method:
         if file is not None and file.one_photo and len(photos) > 1:
@@ -224,7 +232,7 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
                 f"--starts {file.path}: it does not name the photo that its people are of; give that photo alone"
             )
         maps = SurfaceMaps.open(job.iuv, job.parts, job.part_labels, job.atlas, body, photos)
-        return _Fitting(job, body, maps, choice, file)
+        return _Fitting(job, body, maps, choice, file, pool, judge)
 
     summary = work(job, method, progress)
     if file is not None:
@@ -341,6 +349,8 @@ class _Fitting:
     maps: SurfaceMaps
     choice: StartChoice
     file: "StartFile | None" = None
+    pool: CandidatePool | None = None
+    judge: "Cen | None" = None
     doing: str = "fitting"
     done: str = "fitted"
     boxes_suffice: bool = False
@@ -384,7 +394,7 @@ class _Fitting:
 
         choice = self.choice
         found = fit_alternatives(
-            evidence, camera, self.body, config, choice.candidates, choice.kinds, surfaces
+            evidence, camera, self.body, config, choice.candidates, choice.kinds, surfaces, self.pool
         )
         if self.job.choose == "energy":
             return found.chosen(torch.zeros(len(evidence), dtype=torch.int64))
@@ -392,7 +402,12 @@ class _Fitting:
         from bodyloop.nets.cen import default_cen
 
         distances = picture_distances(
-            default_cen(), photo.pixels, evidence, camera, self.body, [fits.bodies for fits in found.ranks]
+            self.judge or default_cen(),
+            photo.pixels,
+            evidence,
+            camera,
+            self.body,
+            [fits.bodies for fits in found.ranks],
         )
         return found.chosen(distances.argmin(0))
 
@@ -408,7 +423,11 @@ def _check_candidates(job: PhotoJob, choice: StartChoice) -> None:
     """
     if job.choose not in get_args(Choice):
         raise InputError(f"--choose: expected one of {', '.join(get_args(Choice))}, got {job.choose!r}")
+    if job.judge is not None and job.choose != "cen":
+        raise InputError(f"--judge {job.judge}: goes with --choose cen; add that, or leave it out")
     if not choice.candidates:
+        if job.pool is not None:
+            raise InputError(f"--pool {job.pool}: nothing starts from it; add --starts candidates:5")
         if job.choose != "energy":
             raise InputError(
                 f"--choose {job.choose}: there is nothing to choose from; add --starts candidates:5"
@@ -422,6 +441,17 @@ def _check_candidates(job: PhotoJob, choice: StartChoice) -> None:
         raise InputError(
             f"--starts candidates:{choice.candidates}: expected at most {MOST_CANDIDATES}; the paper takes 1 to 10"
         )
+
+
+def load_judge(path: Path) -> "Cen":
+    """A consistency network, loaded only where one is named.
+
+    Raises:
+        InputError: if the file is none.
+    """
+    from bodyloop.nets.cen import load_cen
+
+    return load_cen(path)
 
 
 def load_solver(body: BodyModel, starts: tuple[StartName, ...], prior: PriorName) -> None:

@@ -64,6 +64,10 @@ class Fit(Photos):
     choose: Literal["energy", "cen"] = "energy"
     """Which fit of candidates is a person's: the one of lowest energy, or the one that a network finds nearest to the
     photo. The others are kept in body.npz, for bodyloop view."""
+    judge: Annotated[Path | None, File] = None
+    """That network, if not the one that ships: of bodyloop train cen."""
+    pool: Annotated[Path | None, File] = None
+    """Pool of candidates, if not the one that ships: of bodyloop pool build."""
     start_annotations: Annotated[Path | None, File] = None
     """What goes with such a file: SPIN's .npz of the same rows, COCO's annotations for NeuralAnnot's labels."""
     prior: Literal["gmm", "flow"] = "gmm"
@@ -135,6 +139,10 @@ class Infer(Photos):
     choose: Literal["cen", "energy"] = "cen"
     """Which answer from several candidates is a person's: the one that a network finds nearest to the photo, or that of
     lowest energy. The others are kept in body.npz, for bodyloop view."""
+    judge: Annotated[Path | None, File] = None
+    """That network, if not the one that ships: of bodyloop train cen."""
+    pool: Annotated[Path | None, File] = None
+    """Pool of candidates, if not the one that ships: of bodyloop pool build."""
     device: Annotated[str, tyro.conf.arg(metavar="NAME")] = "cpu"
     """Where network and fits run: cpu, cuda, cuda:1 ..."""
 

@@ -27,7 +27,7 @@ def write_parquet(parts: Iterator[Labelled], out: Path, body: BodyModel) -> Path
     pyarrow, parquet = load_pyarrow()
     path, about, fields = out / "labels.parquet", dict[str, str](), dict[str, Any]()
     with TemporaryDirectory(prefix=".columns-", dir=out) as folder:
-        waiting = []
+        waiting: list[Path] = []
         for part in parts:
             if not len(part):
                 continue
