@@ -165,7 +165,7 @@ def _speed(bench: Bench, judge: Judge) -> Made:
     """Section 4.4: stage by stage, one person at a time."""
     recipe = mion_recipe(bench.asked, bench.seed)
     train_all([recipe, spin_recipe(bench.asked, bench.seed)], bench.shop, bench.tell)
-    cen, pantry = load_cen(bench.cen()), bench.shop.pantry(bench.tell)
+    cen, pantry = load_cen(bench.cen()).to(bench.shop.device), bench.shop.pantry(bench.tell)
     refiner = bench.refiner(recipe, pantry.body)
     other_recipe = spin_recipe(bench.asked, bench.seed)
     other = bench.refiner(other_recipe, pantry.body)
@@ -195,8 +195,9 @@ def _timed(
     refiner: Regressor, cen: Cen, other: Regressor, recipe: Recipe, other_recipe: Recipe, people: SyntheticData,
     pantry: Pantry,
 ) -> dict[str, float]:  # fmt: skip
-    """Milliseconds a person by stage."""
-    body, times = pantry.body, dict[str, list[float]]()
+    """Milliseconds a person by stage, on the networks' device."""
+    body, times = refiner.body, dict[str, list[float]]()
+    device = body.v_template.device
     crops = {
         "own": plain_crops(people, recipe, recipe.network.resolution, pantry),
         "cen": plain_crops(people, recipe, cen.config.resolution, pantry),
@@ -209,11 +210,14 @@ def _timed(
     def clock(name: str, do: Callable[[], object]) -> object:
         began = time.perf_counter()
         result = do()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         times.setdefault(name, []).append(1000 * (time.perf_counter() - began))
         return result
 
     for row in range(min(20, crops["own"].sizes[0])):
-        batch, picture, whole = (c.lesson([Draw(0, row, row)], stream(0)).batch for c in crops.values())
+        lessons = (c.lesson([Draw(0, row, row)], stream(0)) for c in crops.values())
+        batch, picture, whole = (lesson.to(device).batch for lesson in lessons)
         stock = clock(
             "1 candidates",
             lambda b=batch: find_candidates(pool, body, b.evidence(), b.camera, CHOSEN),  # type: ignore[misc]

@@ -153,7 +153,7 @@ class Bench:
         file = self.shop.folder / f"mion-{key}.npz"
         if not file.exists():
             train_all([recipe], self.shop, self.tell)
-            judge = load_cen(self.cen())
+            judge = load_cen(self.cen()).to(self.shop.device)
             pantry = self.shop.pantry(self.tell)
             found = measure_paths(self.refiner(recipe, pantry.body), judge, recipe, self.people(), pantry)
             _save(file, found)
@@ -172,8 +172,9 @@ class Bench:
         return Figures(**json.loads(file.read_text()))
 
     def refiner(self, recipe: Recipe, body: BodyModel) -> Regressor:
-        """A trained network with its losses."""
-        return Regressor(load_estimator(self.shop.run_folder(recipe) / LAST), body)
+        """A trained network with its losses, where networks are judged."""
+        network = load_estimator(self.shop.run_folder(recipe) / LAST)
+        return Regressor(network.to(self.shop.device), body.to(self.shop.device))
 
     def cen(self) -> Path:
         """The consistency network's weights; large ones see what the transformer makes of some candidates."""
@@ -191,7 +192,7 @@ class Bench:
         job = TrainingJob(recipe.name, file.parent, mocap=self.shop.mocap, cache=self.shop.cache)
         tools = make_tools(job, pantry.body, self.tell, lambda what, done, wanted: None)
         feed, stocks = cen_lessons(recipe, training, pantry, tools)
-        train_cen(feed, stocks, pantry.body, file, training, self.tell, refiner)
+        train_cen(feed, stocks, pantry.body, file, training, self.tell, refiner, device=self.shop.device)
         return file
 
 
@@ -241,8 +242,8 @@ def measure_paths(
     """All paths of all people.
 
     Args:
-        refiner: the transformer's.
-        judge: the consistency network.
+        refiner: the transformer's, on any device.
+        judge: the consistency network, there too.
         recipe: the transformer's.
         people: on whom both are measured.
         pantry: has their crops, or draws them.
@@ -251,17 +252,21 @@ def measure_paths(
     batches = plain_crops(people, recipe, recipe.network.resolution, pantry)
     pictures = plain_crops(people, recipe, judge.config.resolution, pantry)
     refiner.network.eval()
+    device = refiner.body.v_template.device
     start = recipe.candidates or CandidateStart()
     parts: dict[str, list[Tensor]] = {}
     for first in range(0, batches.sizes[0], BATCH):
         draws = [Draw(0, row, row) for row in range(first, min(first + BATCH, batches.sizes[0]))]
         batch, picture = (b.lesson(draws, stream(0)).batch for b in (batches, pictures))
+        seen, shown = batch.to(device), picture.to(device)
         evidence = observed(batch.evidence(), start.noise, 1, first)
         stock = find_candidates(pantry.pool or default_pool(), body, evidence, batch.camera, PATHS)
         columns: dict[str, list[Tensor]] = {}
         for path in range(PATHS):
             candidate = path_of(stock, body, batch.crop_angle, batch.flipped, path)
-            found = refiner.refined(batch, candidate)
+            answers = refiner.refined(seen, candidate.to(device))
+            distance = judge(shown.image, judge.view(refiner.body, answers, shown.camera)).mean(1)
+            found = answers.to("cpu")
             joints, truth = body.joints(found), body.joints(batch.bodies)
             fits = judge_people("path", found, evidence, batch.camera, body)
             values = {
@@ -269,7 +274,7 @@ def measure_paths(
                 "pa": pa_mpjpe(joints, truth),
                 "pve": pve(body.vertices(found), body.vertices(batch.bodies), joints[:, 0], truth[:, 0]),
                 "betas": (found.betas - batch.bodies.betas).norm(dim=1),
-                "cen": judge(picture.image, judge.view(body, found, picture.camera)).mean(1),
+                "cen": distance.cpu(),
                 "energy": fits.energy,
                 "start_mpjpe": mpjpe(body.joints(candidate), truth),
                 "start_pa": pa_mpjpe(body.joints(candidate), truth),
@@ -295,7 +300,8 @@ def _alone(regressor: Regressor, recipe: Recipe, people: SyntheticData, pantry: 
     for first in range(0, batches.sizes[0], BATCH):
         draws = [Draw(0, row, row) for row in range(first, min(first + BATCH, batches.sizes[0]))]
         batch = batches.lesson(draws, stream(0)).batch
-        found = regressor.placed(regressor.network(regressor.crops(batch)), batch)
+        seen = batch.to(regressor.body.v_template.device)
+        found = regressor.placed(regressor.network(regressor.crops(seen)), seen).to("cpu")
         joints, truth = body.joints(found), body.joints(batch.bodies)
         values = {
             "mpjpe_mm": mpjpe(joints, truth),

@@ -94,6 +94,12 @@ class Workshop:
             self.crops, builtin_body(), Surface.builtin(), self.mocap, self.cache, cores, tell, progress
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where networks are judged."""
+        on_gpu = self.accelerator != "cpu" and torch.cuda.is_available()
+        return torch.device("cuda" if on_gpu else "cpu")
+
     def run_folder(self, recipe: AnyRecipe) -> Path:
         """Of a recipe's run."""
         return folder_of(recipe, self.folder)
@@ -282,9 +288,7 @@ def _measure(cell: Cell, shop: Workshop, pantry: Pantry) -> None:
         network = load_estimator(shop.run_folder(cell.recipe) / LAST)
     else:
         network = build(cell.recipe.network, cell.recipe.seed)
-    if shop.accelerator != "cpu" and torch.cuda.is_available():
-        network = network.cuda()
-    figures = measured(network, cell.recipe, cell.people, pantry)
+    figures = measured(network.to(shop.device), cell.recipe, cell.people, pantry)
     file = _file(cell, shop)
     make_folder(file.parent)
     write_atomic(file, (json.dumps(asdict(figures), indent=1) + "\n").encode())

@@ -109,6 +109,7 @@ def train_cen(
     tell: Callable[[str], None],
     refiner: Regressor | None = None,
     workers: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Cen:
     """Train and write the network (safetensors, half precision); a killed run goes on from its checkpoint.
 
@@ -122,6 +123,7 @@ def train_cen(
         tell: called with a line now and then.
         refiner: the network that makes candidates better, for `CenTraining.refined`.
         workers: processes that make batches; they do not matter to the result.
+        device: to train on; the refiner is there already.
 
     Raises:
         InputError: if the checkpoint is of another run.
@@ -131,6 +133,7 @@ def train_cen(
         network = Cen(training.network)
     if training.start == "shipped":
         load_backbone(network.backbone, training.network.backbone, SHIPPED)
+    network, body = network.to(device), body.to(device)
     judged = Judged(body, training.network)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = (
@@ -146,6 +149,7 @@ def train_cen(
     for step, lesson in enumerate(feed.lessons(first, training.steps, workers), first + 1):
         for group in optimiser.param_groups:
             group["lr"] = training.rate_at(step)
+        lesson = lesson.to(device)
         batch, features = lesson.batch, lesson.features
         seen = None if features is None else features["image"]
         if seen is None and isinstance(network.backbone, LandmarkNet):
@@ -169,9 +173,10 @@ def train_cen(
             tell(f"step {step:,} of {training.steps:,}: distances off by {1000 * total / since:.1f} mm")
             total = 0.0
             checkpoint.keep(parts, generator, step)
+    network = network.cpu().eval()
     save_cen(network, path)
     checkpoint.done()
-    return network.eval()
+    return network
 
 
 @torch.no_grad()
