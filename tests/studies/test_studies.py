@@ -54,7 +54,9 @@ def test_constrained_labels_are_judged_by_the_gains_of_table_7():
     assert "dense, 2D; none" not in paper, "no column of the text is surely that one"
 
     def holds(gain: float) -> bool:
-        values = {row.name: Figures(mpvpe_mm=100.0 * (1 - gain * ("studio" in row.name))) for row in study.rows}
+        values = {
+            row.name: Figures(mpvpe_mm=100.0 * (1 - gain * ("studio" in row.name))) for row in study.rows
+        }
         values["3D, 2D; studio 3D"] = Figures(mpvpe_mm=100.0)
         (claim,) = study.claims(values, lambda id, where, rule, **rest: (rule, rest))  # type: ignore[arg-type, return-value]
         rule, rest = claim  # type: ignore[misc]

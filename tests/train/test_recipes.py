@@ -42,7 +42,9 @@ def test_weights_of_rong_et_al():
     assert [[data.domain for data in phase.data] for phase in without.phases] == [["wild"]]
     lab = rong("gpu", three_d=0.0)
     three = lab.phases[-1].losses
-    assert (three.joints, three.dense, three.keypoints) == (10, 1, 10), "the studio's 3D labels are a third loss"
+    assert (three.joints, three.dense, three.keypoints) == (10, 1, 10), (
+        "the studio's 3D labels are a third loss"
+    )
     two = rong("gpu", three_d=0.0, sparse=False).phases[-1].losses
     assert (two.joints, two.dense, two.keypoints) == (10, 10, 0)
     assert [[data.domain for data in phase.data] for phase in lab.phases] == [["studio"], ["wild", "studio"]]
