@@ -38,6 +38,7 @@ from bodyloop.train.config import (
     Pose2dRecipe,
     Recipe,
     SyntheticData,
+    recipes_before,
 )
 from bodyloop.train.larder import POSES_APART, Pantry, Tools
 from bodyloop.train.moon import pose2d
@@ -68,7 +69,8 @@ class TrainingJob:
         atlas: DensePose's UV_Processed.mat, for dense labels of SMPL's own body.
         mirror: DensePose's UV_symmetry_transforms.mat, without which mirrored crops of SMPL's own body have no dense
             labels.
-        backbone: trained weights of the main backbone, or "hub".
+        backbone: trained weights of the backbones, or "hub", as for `find_backbone`; of recipes before this one too
+            that begin with a classifier's.
         resume: go on with the run in the folder.
         accelerator, devices, nodes, precision, channels_last, log: as of `Machine`.
         workers: processes that make batches, for each device; one, or none on a single core, if None.
@@ -176,6 +178,7 @@ def train_network(
             f"{job.workers}"
         )
     recipe = job.read()
+    given = _given(job.backbone, recipe)
     cores = len(os.sched_getaffinity(0))
     workers = min(1, cores - 1) if job.workers is None else job.workers
     machine = Machine(
@@ -193,17 +196,15 @@ def train_network(
         lambda done, wanted: progress("drawing crops", done, wanted),
     )
     tools = make_tools(job, body, tell, progress)
-    tools = replace(tools, trained=Trainer(job.out.parent, pantry, tools, machine))
+    tools = replace(tools, trained=Trainer(job.out.parent, pantry, tools, machine, job.backbone))
     if isinstance(recipe, Pose2dRecipe):
         began = time.perf_counter()
-        found = train_pose2d(
-            recipe, job.out, pantry, tools, machine, resume=job.resume, backbone=job.backbone
-        )
+        backbone = None if given is None else given["image"]
+        found = train_pose2d(recipe, job.out, pantry, tools, machine, resume=job.resume, backbone=backbone)
         spent = {"training": time.perf_counter() - began}
         return Finished(found.weights, found.weights, {ERROR: found.error}, recipe.steps, spent), [
             found.weights
         ]
-    given: dict[str, str | Path] | None = None if job.backbone is None else {recipe.inputs[0]: job.backbone}
     done = train(recipe, job.out, pantry, tools, machine, resume=job.resume, backbones=given)
     if not done.leads:
         return done, []
@@ -212,6 +213,30 @@ def train_network(
         files.append(done.best.with_suffix(".md"))
         write_atomic(files[-1], _card(job, recipe, done).encode())
     return done, files
+
+
+def _given(backbone: str | None, recipe: AnyRecipe) -> dict[str, str | Path] | None:
+    """Weights of every role of a recipe's network; None where its backbones begin as the recipe says.
+
+    Raises:
+        InputError: if the recipe says where they begin, and nobody else wants any.
+    """
+    if backbone is None:
+        return None
+    begin = getattr(recipe, "begin", None)
+    if begin is None:
+        return {role: find_backbone(backbone, name) for role, name in _roles(recipe).items()}
+    if not any(before.start == "classifier" for before in _all_before(recipe)):
+        raise InputError(
+            f"--backbone: this recipe begins with the backbone of {begin.name!r}, which is trained first; leave it "
+            "out, or --set begin=none"
+        )
+    return None
+
+
+def _all_before(recipe: AnyRecipe) -> list[AnyRecipe]:
+    """Recipes that have to be trained before one, and before these."""
+    return [r for before in recipes_before(recipe) for r in (before, *_all_before(before))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,13 +396,27 @@ def _card(job: TrainingJob, recipe: Recipe, done: Finished) -> str:
         f"{recipe.network.resolution} pixels.",
         f"Data: {data}.",
         f"Validation: {recipe.validation}; best after step {done.best_step:,}: {errors}.",
-        f"Command: `bodyloop train {job.recipe} -o DIR --scale {job.scale}"
-        + "".join(f" --set {change}" for change in job.set)
-        + f"`, bodyloop {__version__}.",
+        f"Command: `{_command(job)}`, bodyloop {__version__}.",
     ]
     return card_text(
         "Regression network", "From crops of people to SMPL parameters, trained by bodyloop.", lines
     )
+
+
+def _command(job: TrainingJob) -> str:
+    """What to type for the same weights; files by their names alone."""
+    words = ["bodyloop train", Path(job.recipe).name, "-o DIR"]
+    if not job.recipe.endswith(".json"):
+        words.append(f"--scale {job.scale}")
+    if job.set:
+        words.append(f"--set {' '.join(job.set)}")
+    for name in ("mocap", "body", "atlas", "mirror", "backbone"):
+        if (value := getattr(job, name)) is not None:
+            words.append(f"--{name} {Path(value).name}")
+    for name, usual in (("devices", 1), ("nodes", 1), ("precision", "32-true")):
+        if (value := getattr(job, name)) != usual:
+            words.append(f"--{name} {value}")
+    return " ".join([*words, *(["--channels-last"] if job.channels_last else [])])
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,27 @@ def test_claims_and_curves_speak_of_rows(name: str, monkeypatch: pytest.MonkeyPa
     assert any("2 seeds" in note for note in table.notes)
 
 
+def test_constrained_labels_are_judged_by_the_gains_of_table_7():
+    study, (claim_at,) = STUDIES["rong-table7"], [0.12]
+    paper = {row.name: row.paper.mpvpe_mm for row in study.rows if row.paper is not None}
+    assert paper["3D, 2D; none"] == 128.9
+    assert paper["2D; none"] == 230.9
+    assert "dense, 2D; none" not in paper, "no column of the text is surely that one"
+
+    def holds(gain: float) -> bool:
+        values = {
+            row.name: Figures(mpvpe_mm=100.0 * (1 - gain * ("studio" in row.name))) for row in study.rows
+        }
+        values["3D, 2D; studio 3D"] = Figures(mpvpe_mm=100.0)
+        (claim,) = study.claims(values, lambda id, where, rule, **rest: (rule, rest))  # type: ignore[arg-type, return-value]
+        rule, rest = claim  # type: ignore[misc]
+        assert rest["paper_values"]["gain with 2D"] == pytest.approx(1 - 203.2 / 230.9, abs=1e-3)
+        return rule(rest["our_values"])
+
+    assert holds(claim_at + 0.005)
+    assert not holds(claim_at - 0.005)
+
+
 def test_a_table_from_the_command_line(tmp_path: Path, capsys):
     assert main(["reproduce", "rong-table7", "-o", str(tmp_path), "--quick", "--workers", "1"]) == 0
     shown = capsys.readouterr()

@@ -41,7 +41,12 @@ def test_weights_of_rong_et_al():
     assert (two.joints, two.rotations, two.betas, two.dense, two.keypoints) == (0, 0, 0, 10, 10)
     assert [[data.domain for data in phase.data] for phase in without.phases] == [["wild"]]
     lab = rong("gpu", three_d=0.0)
-    assert (lab.phases[-1].losses.joints, lab.phases[-1].losses.dense) == (10, 10)
+    three = lab.phases[-1].losses
+    assert (three.joints, three.dense, three.keypoints) == (10, 1, 10), (
+        "the studio's 3D labels are a third loss"
+    )
+    two = rong("gpu", three_d=0.0, sparse=False).phases[-1].losses
+    assert (two.joints, two.dense, two.keypoints) == (10, 10, 0)
     assert [[data.domain for data in phase.data] for phase in lab.phases] == [["studio"], ["wild", "studio"]]
     two = rong("gpu", dense=False).phases[-1].losses
     assert (two.joints, two.dense, two.keypoints) == (10, 0, 10)

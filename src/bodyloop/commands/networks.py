@@ -79,8 +79,9 @@ class Train:
     """DensePose's UV_Processed.mat, for dense labels with SMPL's own --body."""
     mirror: Annotated[Path | None, File] = None
     """DensePose's UV_symmetry_transforms.mat, with --atlas."""
-    backbone: Annotated[str | None, tyro.conf.arg(metavar="FILE|hub", help_behavior_hint="")] = None
-    """Trained weights of the backbone, or hub to download those that its makers published."""
+    backbone: Annotated[str | None, tyro.conf.arg(metavar="FILE|FOLDER|hub", help_behavior_hint="")] = None
+    """Trained weights of the backbones: a file, a folder of files with torchvision's names, or hub to download those
+    that their makers published."""
     resume: bool = False
     """Go on with the run in the folder."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -1,9 +1,12 @@
 """Backbones by name, and weights that somebody trained: from a local file, or from a hub if asked for."""
 
+import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -173,6 +176,15 @@ def find_backbone(source: str | Path, name: str) -> str | Path:
     return found[0]
 
 
+def weights_sum(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the names and values of weights, in hexadecimal."""
+    sum_ = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        sum_.update(name.encode())
+        sum_.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
+    return sum_.hexdigest()
+
+
 LANDMARKS_BESIDE = {_ROLE: _WEIGHTS / "landmarks-image.safetensors"}
 """What files of networks that ship leave out (`bodyloop.network_files.save_network`): the backbone that they see by."""
 
@@ -181,6 +193,11 @@ def _download(name: str) -> dict[str, Tensor]:
     if name.startswith("timm/"):
         model = TimmBackbone(name.removeprefix("timm/"), pretrained=True).model
         return dict(model.state_dict())
+    if name not in _HUB_FILES:
+        raise InputError(
+            f"{HUB}: nobody publishes weights of {name}, only of {', '.join(_HUB_FILES)} and timm's; give the file of "
+            "a network with this backbone, or leave it out: networks that see by landmarks begin with what ships"
+        )
     address = _PUBLISHED + _HUB_FILES[name]
     try:
         return torch.hub.load_state_dict_from_url(

@@ -284,11 +284,14 @@ TABLE_6, TABLE_6_ALL = _table_6(("image",)), _table_6(tuple(INPUTS))
 
 # Table 7
 
-_COLUMNS_7 = {
-    "3D, 2D": (FULL, 127.4),
-    "dense, 2D": (DENSE, 137.7),
-    "2D": (SPARSE, 203.2),
+# Headings of the table's two middle columns (137.7 and 138.1, 137.3 and 173.4) cannot be told apart in the text at
+# hand: 137.7 stands for dense and 2D keypoints in table 3 too, but which of the others is without 3D labels is open.
+_COLUMNS_7: dict[str, tuple[Supervised, float, float | None]] = {
+    "3D, 2D": (FULL, 127.4, 128.9),
+    "dense, 2D": (DENSE, 137.7, None),
+    "2D": (SPARSE, 203.2, 230.9),
 }
+"""What supervises, and the paper's PVE with and without 3D labels of the studio."""
 
 
 def _claims_7(values: Values, judge: Judge) -> list[Claim]:
@@ -297,15 +300,21 @@ def _claims_7(values: Values, judge: Judge) -> list[Claim]:
         / _pve(values, f"{column}; none")[f"{column}; none"]
         for column in _COLUMNS_7
     }  # fmt: skip
+    paper = {
+        f"gain with {column}": round(1 - given / without, 3)
+        for column, (_, given, without) in _COLUMNS_7.items()
+        if without is not None
+    }
     return [
         judge(
             "rong-t7-constrained-3d",
             "appendix B and table 7",
-            at_most("gain with 3D, 2D", 0.05) & at_least("gain with 2D", 0.25),
-            statement="3D labels of a studio barely help where there are some in the wild, and lower the error by 30 % "
-            "where there are none. (The paper's figures without them are lost in the text at hand.)",
+            at_most("gain with 3D, 2D", 0.05) & at_least("gain with 2D", paper["gain with 2D"]),
+            statement="3D labels of a studio barely help where there are some in the wild, and lower the error by 12 % "
+            "where there are 2D keypoints alone (203.2 against 230.9; the text says 30 % without 3D labels in the "
+            "wild).",
             unit="",
-            paper_values={"gain with 2D": 0.3},
+            paper_values=paper,
             our_values=ours,
         )
     ]
@@ -315,10 +324,15 @@ TABLE_7 = Study(
     "Rong et al. 2019, table 7",
     tuple(
         row
-        for column, (of, paper) in _COLUMNS_7.items()
+        for column, (of, given, without) in _COLUMNS_7.items()
         for row in (
-            _row(f"{column}; studio 3D", Figures(mpvpe_mm=paper), ("image",), of),
-            _row(f"{column}; none", None, ("image",), replace(of, constrained=False)),
+            _row(f"{column}; studio 3D", Figures(mpvpe_mm=given), ("image",), of),
+            _row(
+                f"{column}; none",
+                None if without is None else Figures(mpvpe_mm=without),
+                ("image",),
+                replace(of, constrained=False),
+            ),
         )
     ),
     _claims_7,

@@ -16,6 +16,7 @@ import torch
 
 from bodyloop.data.crop_batches import CropBatches, Kept
 from bodyloop.errors import InputError
+from bodyloop.nets.backbones import weights_sum
 from bodyloop.nets.estimator import Estimator, InputKind
 from bodyloop.nets.two_branch import TwoBranch
 from bodyloop.train.regressor import Regressor, crops_of
@@ -128,8 +129,4 @@ def _fingerprint(network: Estimator, kind: InputKind) -> str:
     state = network.backbones()[kind][1].state_dict()
     if isinstance(network, TwoBranch) and kind == "parts":
         state |= {f"colors.{name}": value for name, value in network.part_colors.state_dict().items()}
-    sum_ = hashlib.sha256()
-    for name, value in sorted(state.items()):
-        sum_.update(name.encode())
-        sum_.update(np.ascontiguousarray(value.cpu().numpy()).tobytes())
-    return sum_.hexdigest()
+    return weights_sum(state)

@@ -26,7 +26,7 @@ from bodyloop.train.config import Data, Pose2dRecipe
 from bodyloop.train.feed import Feed
 from bodyloop.train.larder import Pantry, Tools, source_of
 from bodyloop.train.run import NO_CLASSIFIER, Log, Machine
-from bodyloop.train.run_files import LAST, LOG, STATE, settle
+from bodyloop.train.run_files import LAST, LOG, STATE, begun_with, settle
 
 CROP = 224.0
 """Side of the crop in whose pixels errors are told, whatever the network's own."""
@@ -112,7 +112,11 @@ def train_pose2d(
     if recipe.start == "classifier" and backbone is None:
         raise InputError(NO_CLASSIFIER)
     device = _device(machine)
-    settle(recipe, out, resume)
+    network, begun = build_pose2d(recipe.network, recipe.seed), None
+    if backbone is not None:  # A wrong file is told now, not when everybody is drawn.
+        load_backbone(network.backbone, recipe.network.backbone, backbone)
+        begun = begun_with({"image": network.backbone}, {"image": backbone})
+    settle(recipe, out, resume, begun)
     people = _batches((recipe.validation,), recipe, pantry, AugmentConfig.none(recipe.augment.resolution))
     batch = recipe.optimiser.batch
     if (out / LAST).exists():
@@ -120,9 +124,6 @@ def train_pose2d(
         return TrainedPose2d(out / LAST, pose2d_error(trained, people, batch, device))
     batches = _batches(recipe.data, recipe, pantry, recipe.augment)
     feed = Feed(batches, [data.weight for data in recipe.data], batch, seed=recipe.seed)
-    network = build_pose2d(recipe.network, recipe.seed)
-    if backbone is not None:
-        load_backbone(network.backbone, recipe.network.backbone, backbone)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     chosen = recipe.optimiser
     kind = torch.optim.AdamW if chosen.decay else torch.optim.Adam

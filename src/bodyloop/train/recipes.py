@@ -132,9 +132,9 @@ def rong(
     First 3D labels of a constrained domain, then people in the wild; without any 3D labels there, those of the
     constrained domain stay half of the batches ("also used in training when there are no paired in-the-wild 3D
     annotations", section 4). Losses are the norms and sums of eq. 1 to 4; means over points would shift their balance
-    towards the shape. Weights and optimiser are those of appendix C: 10, 1, 10 for 3D, dense and 2D, 10 for each of
-    two, Adam with 1e-4 in batches of 128, 50 epochs. The paper does not say how long the first phase is: here as long
-    as the second.
+    towards the shape. Weights and optimiser are those of appendix C: 10, 1, 10 where 3D, dense and 2D losses are used
+    together, whosever the 3D labels are, 10 for each of two, Adam with 1e-4 in batches of 128, 50 epochs. The paper
+    does not say how long the first phase is: here as long as the second.
 
     Args:
         scale: see the module.
@@ -153,7 +153,7 @@ def rong(
         rotations=10.0 if labelled and three_d_of != "shape" else 0.0,
         betas=10.0 if labelled and three_d_of != "pose" else 0.0,
         keypoints=10.0 if sparse else 0.0,
-        dense=(1.0 if three_d and sparse else 10.0) if dense else 0.0,
+        dense=(1.0 if labelled and sparse else 10.0) if dense else 0.0,
         scale=1.0,
         joint_distance="norm",
         parameter_distance="norm",

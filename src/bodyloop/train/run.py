@@ -33,7 +33,7 @@ from bodyloop.train.feed import Feed
 from bodyloop.train.fits import FitsDictionary, Loop
 from bodyloop.train.larder import Larder, Pantry, Tools, shipped_backbones, stock
 from bodyloop.train.regressor import Regressor, Targets
-from bodyloop.train.run_files import BEST, LAST, LOG, STATE, settle
+from bodyloop.train.run_files import BEST, LAST, LOG, STATE, begun_with, settle
 from bodyloop.train.teachers import Taught, teach
 from bodyloop.writing import make_folder, write_atomic
 
@@ -127,7 +127,7 @@ def train(
         tools: of rooms above.
         machine: what it runs on.
         resume: go on with the run in the folder, if there is one.
-        backbones: as for `build`; if None, as the recipe says.
+        backbones: as for `build`, which the folder then says; if None, as the recipe says.
         until: stop after so many steps, as if killed.
 
     Raises:
@@ -142,7 +142,11 @@ def train(
         tools = replace(tools, tell=lambda text: None, progress=lambda what, done, wanted: None)
         pantry = replace(pantry, tell=tools.tell, progress=lambda done, wanted: None)
     fabric = _fabric(machine, out)
-    settle(recipe, out, resume)
+    begun = None
+    if backbones is not None:  # Wrong files are told now, not when everybody is drawn.
+        network = build(recipe.network, recipe.seed, backbones)
+        begun = begun_with({role: module for role, (_, module) in network.backbones().items()}, backbones)
+    settle(recipe, out, resume, begun)
     # Before there are other processes, which would wait, and give up waiting, while data are drawn.
     if recipe.begin is not None and backbones is None:
         file = tools.trained(recipe.begin) / LAST
