@@ -30,6 +30,8 @@ from bodyloop.nets.build import build, load_estimator
 from bodyloop.priors import load_prior
 from bodyloop.priors.prior import LatentPrior
 from bodyloop.train.cards import card_text
+from bodyloop.train.cen_run import ERROR as DISTANCE
+from bodyloop.train.cen_run import CenRecipe, cen, train_cen_network
 from bodyloop.train.config import (
     AnyRecipe,
     Data,
@@ -37,6 +39,7 @@ from bodyloop.train.config import (
     NetworkLabels,
     Pose2dRecipe,
     Recipe,
+    Scale,
     SyntheticData,
     recipes_before,
 )
@@ -96,23 +99,23 @@ class TrainingJob:
     log: Literal["csv", "tensorboard"] = "csv"
     workers: int | None = None
 
-    def read(self) -> AnyRecipe:
+    def read(self) -> AnyRecipe | CenRecipe:
         """The recipe with its changes.
 
         Raises:
             InputError: no such recipe, or a change that is none.
         """
-        recipe: AnyRecipe
+        recipe: AnyRecipe | CenRecipe
         if self.recipe.endswith(".json"):
             path = Path(self.recipe)
             if not path.is_file():
                 raise InputError(f"{path}: no such file; expected a recipe in JSON")
             recipe = _read_recipe(path)
-        elif self.recipe == "pose2d":
+        elif self.recipe in OTHERS:
             scales = [scale for scale in SIZES if scale == self.scale]
             if not scales:
                 raise InputError(f"no scale is called {self.scale!r}; expected one of {', '.join(SIZES)}")
-            recipe = pose2d(scales[0])
+            recipe = OTHERS[self.recipe](scales[0])
         else:
             recipe = get_recipe(self.recipe, self.scale)
         if self.mocap is not None:
@@ -125,20 +128,29 @@ class TrainingJob:
         return recipe
 
 
-def _read_recipe(path: Path) -> AnyRecipe:
-    """A recipe of either kind; what cannot be read is taken for one of a regression network."""
+OTHERS: dict[str, Callable[[Scale], Pose2dRecipe | CenRecipe]] = {"pose2d": pose2d, "cen": cen}
+"""Recipes of networks that are no regression networks, by the name that the command line takes."""
+
+
+def _read_recipe(path: Path) -> AnyRecipe | CenRecipe:
+    """A recipe of any kind; what cannot be read is taken for one of a regression network."""
     text = path.read_text(errors="replace")
     with suppress(ValueError, AttributeError):
-        if json.loads(text).get(KIND) == Pose2dRecipe.__name__:
+        kind = json.loads(text).get(KIND)
+        if kind == Pose2dRecipe.__name__:
             return from_text(Pose2dRecipe, text, str(path))
+        if kind == CenRecipe.__name__:
+            return from_text(CenRecipe, text, str(path))
     return from_text(Recipe, text, str(path))
 
 
-RecipeT = TypeVar("RecipeT", bound=AnyRecipe)
+RecipeT = TypeVar("RecipeT", bound=AnyRecipe | CenRecipe)
 
 
 def with_mocap(recipe: RecipeT) -> RecipeT:
     """The recipe with poses of motion capture for all synthetic people, those of recipes within it too."""
+    if isinstance(recipe, CenRecipe):
+        return replace(recipe, people=with_mocap(recipe.people))
     people = _posed(recipe.validation)
     if isinstance(recipe, Pose2dRecipe):
         return replace(recipe, data=tuple(map(_posed, recipe.data)), validation=people)
@@ -178,7 +190,11 @@ def train_network(
             f"{job.workers}"
         )
     recipe = job.read()
-    given = _given(job.backbone, recipe)
+    if isinstance(recipe, CenRecipe) and job.backbone is not None:
+        raise InputError(
+            "--backbone: a consistency network begins as its recipe says; leave it out, or --set training.start=random"
+        )
+    given = None if isinstance(recipe, CenRecipe) else _given(job.backbone, recipe)
     cores = len(os.sched_getaffinity(0))
     workers = min(1, cores - 1) if job.workers is None else job.workers
     machine = Machine(
@@ -205,6 +221,12 @@ def train_network(
         return Finished(found.weights, found.weights, {ERROR: found.error}, recipe.steps, spent), [
             found.weights
         ]
+    if isinstance(recipe, CenRecipe):
+        began = time.perf_counter()
+        judge = train_cen_network(recipe, job.out, pantry, tools, machine, resume=job.resume)
+        spent = {"training": time.perf_counter() - began}
+        errors = {DISTANCE: judge.error}
+        return Finished(judge.weights, judge.weights, errors, recipe.steps, spent), [judge.weights]
     done = train(recipe, job.out, pantry, tools, machine, resume=job.resume, backbones=given)
     if not done.leads:
         return done, []

@@ -18,24 +18,21 @@ from bodyloop.annotate.people import judge_people
 from bodyloop.body import Bodies, BodyModel
 from bodyloop.data.augment import AugmentConfig
 from bodyloop.data.crop_batches import CropBatches, CropSource
-from bodyloop.data.labels import Labels
 from bodyloop.data.mixture import Draw
 from bodyloop.data.synthetic.streams import stream
 from bodyloop.evaluate.metrics import mpjpe, pa_mpjpe, pve
 from bodyloop.evaluate.tables import Figures
 from bodyloop.fit.pool import default_pool
-from bodyloop.nets.backbones import LANDMARKS
-from bodyloop.nets.build import build, load_estimator
+from bodyloop.nets.build import load_estimator
 from bodyloop.nets.cen import Cen, CenConfig, load_cen
-from bodyloop.nets.hmr import HmrConfig
 from bodyloop.nets.mrt import Encoding
 from bodyloop.studies.networks import Tell, Workshop, for_table, from_classifier, test_people, train_all
 from bodyloop.studies.study import Asked
 from bodyloop.train.candidates import CandidateStock, find_candidates, observed
 from bodyloop.train.cen import CenTraining, train_cen
+from bodyloop.train.cen_run import cen_lessons
 from bodyloop.train.config import CandidateStart, Recipe, Scale, SyntheticData
-from bodyloop.train.feed import Feed
-from bodyloop.train.larder import Pantry, Tools, candidates_of, seen, shipped_backbones
+from bodyloop.train.larder import Pantry
 from bodyloop.train.recipes import SIZES, mrt, spin
 from bodyloop.train.regressor import Regressor
 from bodyloop.train.run import LAST
@@ -194,33 +191,6 @@ class Bench:
         feed, stocks = cen_lessons(recipe, training, pantry, tools)
         train_cen(feed, stocks, pantry.body, file, training, self.tell, refiner, device=self.shop.device)
         return file
-
-
-def cen_lessons(
-    recipe: Recipe, training: CenTraining, pantry: Pantry, tools: Tools
-) -> tuple[Feed, dict[int, CandidateStock]]:
-    """What the consistency network learns from: the people of the transformer's recipe, all with 3D labels.
-
-    Args:
-        recipe: the transformer's.
-        training: the consistency network's.
-        pantry, tools: have or make the people's crops and candidates.
-    """
-    sources, stocks, weights = [], {}, []
-    for number, data in enumerate(recipe.phases[0].data):
-        source = CropSource(pantry.crops(data, recipe), Labels(), data.skeleton)
-        stocks[number] = candidates_of(source, recipe, recipe.candidates or CandidateStart(), pantry, tools)
-        sources.append(source)
-        weights.append(data.weight)
-    augment = replace(recipe.augment, resolution=training.network.resolution)
-    batches = CropBatches(sources, augment, pantry.body)
-    own = training.network
-    if recipe.versions and own.backbone in LANDMARKS and not training.refined:
-        # As of regression networks that see by it.
-        looking = replace(recipe, network=HmrConfig(own.backbone, own.width, own.resolution), candidates=None)
-        network = build(looking.network, looking.seed, shipped_backbones(looking))
-        batches = seen(batches, looking, network, pantry, tools)
-    return Feed(batches, weights, training.batch, seed=training.seed), stocks
 
 
 def _save(file: Path, found: Measured) -> None:

@@ -110,20 +110,22 @@ def train_cen(
     refiner: Regressor | None = None,
     workers: int = 0,
     device: torch.device | str = "cpu",
+    state: Path | None = None,
 ) -> Cen:
     """Train and write the network (safetensors, half precision); a killed run goes on from its checkpoint.
 
     Args:
-        feed: lessons of people with 3D labels; those that hold what a backbone of landmarks saw are for networks that
-            see by it, and for candidates that are not refined.
+        feed: lessons of people, of whom those with SMPL parameters count; those that hold what a backbone of landmarks
+            saw are for networks that see by it, and for candidates that are not refined.
         stocks: candidates of its sources, by number.
         body: the model.
-        path: of the weights; the checkpoint stands beside it.
+        path: of the weights.
         training: settings.
         tell: called with a line now and then.
         refiner: the network that makes candidates better, for `CenTraining.refined`.
         workers: processes that make batches; they do not matter to the result.
         device: to train on; the refiner is there already.
+        state: of the checkpoint; beside the weights if None.
 
     Raises:
         InputError: if the checkpoint is of another run.
@@ -142,7 +144,7 @@ def train_cen(
         else torch.optim.AdamW(parameters, training.rate, weight_decay=0.01)
     )
     parts = {"network": network, "optimiser": optimiser}
-    checkpoint = Checkpoint(path.with_suffix(".ckpt"), training)
+    checkpoint = Checkpoint(state or path.with_suffix(".ckpt"), training)
     generator, total = torch.Generator(), 0.0
     first = checkpoint.restore(parts, generator)
     network.train()
@@ -155,19 +157,22 @@ def train_cen(
         if seen is None and isinstance(network.backbone, LandmarkNet):
             seen = network.look(batch.image)
         drawn = [_drawn(batch, stocks, body, refiner, training, step, k) for k in range(training.several)]
+        known = batch.has_pose & batch.has_orientation & batch.has_betas
         wanted = torch.stack([judged.distances(bodies, batch.bodies) for bodies in drawn])
         views = [network.view(body, bodies, batch.camera) for bodies in drawn]
         found = torch.stack([network(batch.image, view.to(wanted), seen) for view in views])
-        loss = (found - wanted).abs().mean()
-        if training.within:
-            means, right = found.mean(-1), wanted.mean(-1)
-            off = (means - means.mean(0)) - (right - right.mean(0))
-            loss = loss + training.within * off.abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        total += float((found.detach() - wanted).abs().mean())
+        if bool(known.any()):  # otherwise there is nothing to learn from
+            found, wanted = found[:, known], wanted[:, known]
+            loss = (found - wanted).abs().mean()
+            if training.within:
+                means, right = found.mean(-1), wanted.mean(-1)
+                off = (means - means.mean(0)) - (right - right.mean(0))
+                loss = loss + training.within * off.abs().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            total += float((found.detach() - wanted).abs().mean())
         if step % REPORT_EVERY == 0 or step == training.steps:
             since = (step - 1) % REPORT_EVERY + 1
             tell(f"step {step:,} of {training.steps:,}: distances off by {1000 * total / since:.1f} mm")

@@ -107,11 +107,9 @@ def train_pose2d(
             not there.
     """
     machine = machine or Machine()
-    if machine.devices * machine.nodes > 1:
-        raise InputError(f"a 2D pose network trains on one device, got {machine.devices * machine.nodes}")
     if recipe.start == "classifier" and backbone is None:
         raise InputError(NO_CLASSIFIER)
-    device = _device(machine)
+    device = machine.device
     network, begun = build_pose2d(recipe.network, recipe.seed), None
     if backbone is not None:  # A wrong file is told now, not when everybody is drawn.
         load_backbone(network.backbone, recipe.network.backbone, backbone)
@@ -154,13 +152,6 @@ def train_pose2d(
     save_pose2d(network, out / LAST)
     checkpoint.done()
     return TrainedPose2d(out / LAST, error)
-
-
-def _device(machine: Machine) -> torch.device:
-    there = torch.cuda.is_available()
-    if machine.accelerator == "gpu" and not there:
-        raise InputError("--accelerator gpu: torch sees none; leave it out, or install torch for your GPU")
-    return torch.device("cuda" if there and machine.accelerator != "cpu" else "cpu")
 
 
 def _batches(

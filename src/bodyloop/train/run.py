@@ -69,6 +69,22 @@ class Machine:
     workers: int = 1
     log: Literal["csv", "tensorboard"] = "csv"
 
+    @property
+    def device(self) -> torch.device:
+        """The one device of runs that take no more.
+
+        Raises:
+            InputError: several devices, or a GPU that is not there.
+        """
+        if self.devices * self.nodes > 1:
+            raise InputError(f"this network trains on one device, got {self.devices * self.nodes}")
+        there = torch.cuda.is_available()
+        if self.accelerator == "gpu" and not there:
+            raise InputError(
+                "--accelerator gpu: torch sees none; leave it out, or install torch for your GPU"
+            )
+        return torch.device("cuda" if there and self.accelerator != "cpu" else "cpu")
+
 
 @dataclass
 class Clock:

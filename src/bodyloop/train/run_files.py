@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -34,11 +35,11 @@ def begun_with(modules: Mapping[str, nn.Module], sources: Mapping[str, str | Pat
     }
 
 
-def settle(recipe: AnyRecipe, out: Path, resume: bool, begun: Begun | None = None) -> None:
+def settle(recipe: Any, out: Path, resume: bool, begun: Begun | None = None) -> None:
     """Write the recipe and where its backbones begin, or see that what is there is the same.
 
     Args:
-        recipe: of the run.
+        recipe: of the run, a dataclass.
         out: its folder.
         resume: whether a run that is there is gone on with.
         begun: backbones that were given beside the recipe.
