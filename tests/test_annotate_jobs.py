@@ -13,6 +13,7 @@ from PIL import Image
 from bodyloop.annotate import consistency
 from bodyloop.annotate.campaign import LabelFolder
 from bodyloop.annotate.decisions import Decision, DecisionFile
+from bodyloop.annotate.estimates import NAMED
 from bodyloop.body import BodyModel
 from bodyloop.cli import main
 from bodyloop.data.crowd import Labelled, joined
@@ -142,6 +143,50 @@ def test_networks(run: Run, tmp_path: Path, pictures: list[object], method: str,
     assert np.isfinite(people.figures["score"]).all()
     errors = people.figures["error_box"][[0, 1, 4]]
     assert (errors > 0.05).all() if method == "network" else (errors < 0.05).all()
+
+
+@pytest.mark.parametrize(
+    "options", [["--method", "network"], ["--method", "spin"], ["--method", "candidates", "--choose", "cen"]]
+)
+def test_a_folder_without_the_images_is_refused_by_methods_that_look(
+    run: Run, tmp_path: Path, pictures: list[object], options: list[str]
+):
+    """Or all labels would be fits without pictures, and nothing would make them again."""
+    (tmp_path / "elsewhere").mkdir()
+    weights = pictures[:2] if "cen" not in options else []
+    status, said = run("annotate", *options, *weights, "--images", tmp_path / "elsewhere")
+    assert status == 2
+    assert (
+        f"--images {tmp_path / 'elsewhere'}: expected {0:012d}.jpg and others in it, found none of 3" in said
+    )
+    assert not any((tmp_path / "out" / "labels").iterdir())
+
+
+def test_a_few_people_without_images_may_be_all_that_is_left(
+    run: Run, tmp_path: Path, pictures: list[object]
+):
+    options = ["--method", "network", *pictures, "--per-file", "2"]
+    run("annotate", *options)
+    lost = tmp_path / "out" / "labels" / "000001.npz"
+    before = lost.read_bytes()
+    lost.unlink()
+    assert run("annotate", *options)[0] == 0
+    assert lost.read_bytes() == before
+
+
+def test_other_images_make_another_annotation(run: Run, tmp_path: Path, pictures: list[object]):
+    run("annotate", "--method", "network", *pictures)
+    shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("out"))
+    status, said = run("annotate", "--method", "network", *pictures, "--images", tmp_path / "copy")
+    assert status == 2
+    assert "other images" in said
+
+
+def test_networks_that_refine_candidates_are_refused(run: Run, pictures: list[object]):
+    for weights in ("mrt", NAMED["mrt"]):
+        status, said = run("annotate", "--method", "spin", *pictures, "--estimator", weights)
+        assert status == 2
+        assert "got one that refines candidates; give another, or take --method candidates" in said
 
 
 def test_other_weights_make_another_annotation(run: Run, tmp_path: Path, pictures: list[object]):

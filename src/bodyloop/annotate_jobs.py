@@ -9,7 +9,7 @@ from typing import Literal
 
 from bodyloop.annotate.campaign import Campaign, Finished, LabelFolder, annotate
 from bodyloop.annotate.decisions import decided, read_decisions
-from bodyloop.annotate.methods import METHODS, Settings, make_method
+from bodyloop.annotate.methods import METHODS, NETWORKS, Settings, make_method
 from bodyloop.annotate.reading import Progress
 from bodyloop.annotate.start_names import MOST_CANDIDATES, Choice, StartName
 from bodyloop.annotate.workers import choose_runner
@@ -138,7 +138,7 @@ def _check(job: AnnotateJob) -> None:
         )
     if job.method not in METHODS:
         raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {job.method!r}")
-    if job.estimator is not None and job.method not in ("network", "spin"):
+    if job.estimator is not None and job.method not in NETWORKS:
         raise InputError(
             f"--estimator: --method {job.method} uses no such network; add --method network or --method spin"
         )

@@ -35,6 +35,8 @@ RECIPE, PEOPLE, LABELS = "annotation.json", "people", "labels"
 SAMPLE = 1 << 16
 """Bytes in each of the places by which a file of annotations is known again."""
 PLACES = 64
+LOOKED_FOR = 500
+"""Most images that are looked for before a method that needs them begins."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ def _settle(campaign: Campaign) -> None:
     remove_unfinished(out / LABELS, "*.npz")
     file, text = out / RECIPE, json.dumps(recipe, indent=1) + "\n"
     known = file.exists()
-    differ = _differences(read_recipe(out), json.loads(text)) if known else []
+    free = () if campaign.settings.looks else ("images",)  # of others the report alone shows them
+    differ = _differences(read_recipe(out), json.loads(text), free) if known else []
     if any((out / LABELS).iterdir()):
         if not known:
             raise InputError(f"{out}: holds labels but no {RECIPE}; give an empty folder")
@@ -185,11 +188,11 @@ def _settle(campaign: Campaign) -> None:
         write_atomic(file, text.encode())
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What labels depend on and differs; images may be moved."""
+def _differences(old: dict[str, Any], new: dict[str, Any], free: tuple[str, ...]) -> list[str]:
+    """What labels depend on and differs; settings of these names may."""
     before, now = old.get("settings") or {}, new["settings"]
     names = [key for key in {**old, **new} if key != "settings" and old.get(key) != new.get(key)]
-    return names + [key for key in {**before, **now} if key != "images" and before.get(key) != now.get(key)]
+    return names + [key for key in {**before, **now} if key not in free and before.get(key) != now.get(key)]
 
 
 def read_recipe(out: Path) -> dict[str, Any]:
@@ -231,11 +234,35 @@ def _missing(out: Path, people: ReadPeople) -> list[int]:
     return [n for n, count in enumerate(people.counts) if count and not label_file(out, n).exists()]
 
 
+def _look_for_images(campaign: Campaign, people: ReadPeople, missing: list[int]) -> None:
+    """See that the folder of the images is the right one, if the labels depend on them, by those that come first.
+
+    Raises:
+        InputError: if none is there. Where labels are there already, a few that are left may well have no images.
+    """
+    folder, names = campaign.settings.images, dict[str, None]()
+    if folder is None or not campaign.settings.looks:
+        return
+    for name in (name for number in missing for name in people.load(number).images.tolist()):
+        if (folder / name).is_file():
+            return
+        names[name] = None
+        if len(names) == LOOKED_FOR:
+            break
+    begun = any((campaign.out / LABELS).glob("[0-9]*.npz"))
+    if names and not (begun and len(names) < LOOKED_FOR):
+        raise InputError(
+            f"--images {folder}: expected {next(iter(names))} and others in it, found none of {len(names):,}; give the "
+            f"folder that names in {campaign.coco} are relative to"
+        )
+
+
 def _label(
     campaign: Campaign, people: ReadPeople, runner: Runner, tell: Callable[[str], None], progress: Progress
 ) -> Finished:
     out, wanted = campaign.out, sum(people.counts)
     missing = _missing(out, people)
+    _look_for_images(campaign, people, missing)
     found = done = wanted - sum(people.counts[n] for n in missing)
     progress("labelling", done, wanted)
     failures: list[tuple[str, str]] = []
