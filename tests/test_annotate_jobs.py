@@ -10,14 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
-from bodyloop.annotate import consistency
+from bodyloop.annotate import consistency, labelling, methods
 from bodyloop.annotate.campaign import LabelFolder
 from bodyloop.annotate.decisions import Decision, DecisionFile
 from bodyloop.annotate.estimates import NAMED
 from bodyloop.body import BodyModel
 from bodyloop.cli import main
-from bodyloop.data.crowd import Labelled, joined
+from bodyloop.data.crowd import Crowd, Labelled, joined
 from bodyloop.data.formats import open_dataset
+from bodyloop.errors import InputError
+from bodyloop.fit import Fits
+from bodyloop.geometry import Camera
 from bodyloop.nets import cen
 from bodyloop.nets.build import build, save_estimator
 from bodyloop.progress import Rate
@@ -217,6 +220,40 @@ def test_candidates(run: Run, tmp_path: Path, monkeypatch):
     assert (seen.figures["energy"][:2] > best.figures["energy"][:2]).all()
     assert np.array_equal(seen.pose[2:], best.pose[2:])
     assert ["no picture" in reason for reason in seen.words["reasons"]] == [False, False, True, True, True]
+
+
+def test_earlier_failures_are_told_and_tried_again(run: Run, tmp_path: Path, monkeypatch):
+    """The exit status is that of the folder, not of the run."""
+
+    class Moody(methods.FromKeypoints):
+        def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, methods.Doubts]:
+            if "103" in crowd.ids:
+                raise InputError("nobody there")
+            return super().__call__(crowd, camera)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(methods.METHODS, "fit", Moody)
+        labelling._made.cache_clear()
+        status, said = run("annotate", "--no-report")
+    labelling._made.cache_clear()
+    assert status == 1
+    assert "nothing found for 103: nobody there" in said
+    status, said = run("annotate", "--no-report")
+    assert status == 1
+    assert "4 people were done already" in said
+    assert "nothing found for 1 person; --retry-failed tries again" in said
+    status, said = run("annotate", "--no-report", "--retry-failed")
+    assert status == 0
+    assert "5 people labelled: " in said
+
+
+def test_pictures_that_came_later_are_looked_at_when_asked(run: Run, tmp_path: Path, pictures: list[object]):
+    run("annotate", "--method", "network", *pictures)
+    shutil.copy(tmp_path / f"{0:012d}.jpg", tmp_path / f"{1:012d}.jpg")
+    run("annotate", "--method", "network", *pictures)
+    assert "lifter" in labels_in(tmp_path / "out").words["start"]
+    assert run("annotate", "--method", "network", *pictures, "--retry-failed")[0] == 0
+    assert set(labels_in(tmp_path / "out").words["start"]) == {"network"}
 
 
 @pytest.mark.parametrize(

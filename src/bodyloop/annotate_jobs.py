@@ -47,6 +47,7 @@ class AnnotateJob:
         ray: address of a Ray cluster that works instead.
         write: formats to export to.
         report: whether the report is written.
+        retry_failed: whether files are labelled again in which something failed for somebody.
     """
 
     coco: Path
@@ -66,6 +67,7 @@ class AnnotateJob:
     ray: str | None = None
     write: tuple[str, ...] = ()
     report: bool = True
+    retry_failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def annotate_data_set(job: AnnotateJob, tell: Tell, progress: Progress) -> Annot
     workers = len(os.sched_getaffinity(0)) if job.workers is None else job.workers
     make_method(settings)  # what nobody can work with is said before anybody begins
     campaign = Campaign(job.coco, job.out, settings, job.per_file, job.least)
-    finished = annotate(campaign, choose_runner(settings, workers, job.ray), tell, progress)
+    finished = annotate(campaign, choose_runner(settings, workers, job.ray), tell, progress, job.retry_failed)
     labels = LabelFolder.open(job.out)
     files = [job.out / "labels"]
     if job.report:

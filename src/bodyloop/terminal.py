@@ -311,6 +311,9 @@ def run_annotation(job: "AnnotateJob") -> int:
         _remark(f"{finished.found:,} people were done already")
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in done.verdicts.items())
     print(f"{sum(done.verdicts.values()):,} people labelled: {verdicts}")
+    if finished.failures:
+        who = "1 person" if len(finished.failures) == 1 else f"{len(finished.failures):,} people"
+        _remark(f"nothing found for {who}; --retry-failed tries again")
     if rate.line:
         _remark(rate.line)
     _print_files(done.files)

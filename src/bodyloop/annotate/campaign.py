@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bodyloop import __version__
-from bodyloop.annotate.methods import METHODS, Settings
+from bodyloop.annotate.methods import METHODS, NO_PICTURE, Settings
 from bodyloop.annotate.reading import (
     Progress,
     ReadPeople,
@@ -90,7 +92,7 @@ class Finished:
     Attributes:
         people: labelled, those of earlier runs included.
         found: of them were there already.
-        failures: id and reason of the people of this run for whom nothing was found.
+        failures: id and reason of everybody for whom nothing was found, in earlier runs or this one.
         skipped: why annotations were left out, a line for each reason.
         seconds: processor time of this run's workers.
     """
@@ -126,6 +128,7 @@ def annotate(
     runner: Runner,
     tell: Callable[[str], None] = lambda text: None,
     progress: Progress = lambda what, done, wanted: None,
+    retry_failed: bool = False,
 ) -> Finished:
     """Annotate a data set, or what is left of it to do.
 
@@ -134,6 +137,7 @@ def annotate(
         runner: where (`bodyloop.annotate.workers.choose_runner`).
         tell: called with a line whenever there is something to say.
         progress: called with ("reading", bytes, bytes in all) and ("labelling", people, people in all).
+        retry_failed: label files again in which nothing was found for somebody, or somebody's picture was not read.
 
     Raises:
         InputError: annotations in which nobody can be used, a folder of another campaign or one that another process
@@ -144,8 +148,9 @@ def annotate(
     make_folder(campaign.out)
     with _alone(campaign.out):
         _settle(campaign)
-        people = _people(campaign, progress)
-        return _label(campaign, people, runner, tell, progress)
+        again = _failed(campaign.out) if retry_failed else frozenset[int]()
+        people = _people(campaign, again, progress)
+        return _label(campaign, people, again, runner, tell, progress)
 
 
 @contextmanager
@@ -217,21 +222,45 @@ def label_file(out: Path, number: int) -> Path:
     return out / LABELS / f"{number:06d}.npz"
 
 
-def _people(campaign: Campaign, progress: Progress) -> ReadPeople:
+def _people(campaign: Campaign, again: frozenset[int], progress: Progress) -> ReadPeople:
     """What is to be annotated, read anew unless all that is needed of it is there."""
     folder = campaign.out / PEOPLE
     people = load_index(folder)
     if people is not None:
-        missing = _missing(campaign.out, people)
+        missing = _missing(campaign.out, people, again)
         if all(people_file(folder, number).exists() for number in missing):
             return people
     settings = campaign.settings
     return read_people(campaign.coco, folder, campaign.per_file, campaign.least, settings.images, progress)
 
 
-def _missing(out: Path, people: ReadPeople) -> list[int]:
-    """Numbers of the files of labels that are not there yet."""
-    return [n for n, count in enumerate(people.counts) if count and not label_file(out, n).exists()]
+def _missing(out: Path, people: ReadPeople, again: frozenset[int]) -> list[int]:
+    """Numbers of the files of labels that are not there yet, or are to be made again."""
+    return [
+        n
+        for n, count in enumerate(people.counts)
+        if count and (n in again or not label_file(out, n).exists())
+    ]
+
+
+def _failed(out: Path) -> frozenset[int]:
+    """Numbers of the files of labels in which another try may find more.
+
+    Raises:
+        InputError: if a file is damaged.
+    """
+    found = set()
+    for file in (out / LABELS).glob("[0-9]*.npz"):
+        arrays = load_arrays(file)
+        reasons = arrays.get("word_reasons", np.zeros(0, str))
+        if failures_in(arrays) or any(NO_PICTURE in reason for reason in reasons.tolist()):
+            found.add(int(file.stem))
+    return frozenset(found)
+
+
+def failures_in(arrays: dict[str, np.ndarray]) -> list[tuple[str, str]]:
+    """Id and reason of those for whom nothing was found, of the arrays of a file of labels."""
+    return [(str(person), str(reason)) for person, reason in json.loads(str(arrays.get("failures", "[]")))]
 
 
 def _look_for_images(campaign: Campaign, people: ReadPeople, missing: list[int]) -> None:
@@ -258,29 +287,37 @@ def _look_for_images(campaign: Campaign, people: ReadPeople, missing: list[int])
 
 
 def _label(
-    campaign: Campaign, people: ReadPeople, runner: Runner, tell: Callable[[str], None], progress: Progress
+    campaign: Campaign,
+    people: ReadPeople,
+    again: frozenset[int],
+    runner: Runner,
+    tell: Callable[[str], None],
+    progress: Progress,
 ) -> Finished:
     out, wanted = campaign.out, sum(people.counts)
-    missing = _missing(out, people)
+    missing = _missing(out, people, again)
     _look_for_images(campaign, people, missing)
+    left = set(missing)
     found = done = wanted - sum(people.counts[n] for n in missing)
     progress("labelling", done, wanted)
-    failures: list[tuple[str, str]] = []
-    seconds = 0.0
+    new, seconds = 0, 0.0
     tasks = (Task(number, people.load(number)) for number in missing)
     for outcome in runner(tasks):
         write_atomic(label_file(out, outcome.number), outcome.data)
         for person, reason in outcome.failures:
             tell(f"nothing found for {person}: {reason}")
-        failures += outcome.failures
+        new += len(outcome.failures)
         seconds += outcome.seconds
         done += people.counts[outcome.number]
+        left.discard(outcome.number)
         progress("labelling", done, wanted)
-    if left := _missing(out, people):
+    if left:
         raise InputError(f"{out}: {len(left)} files of labels were not made; run again to go on")
     for number in range(len(people.counts)):
         people_file(people.folder, number).unlink(missing_ok=True)
-    return Finished(done - len(failures), found, tuple(failures), people.skipped, seconds)
+    failures = tuple(LabelFolder.open(out).failures())
+    found -= len(failures) - new
+    return Finished(wanted - len(failures), found, failures, people.skipped, seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,11 +370,7 @@ class LabelFolder:
         Raises:
             InputError: if a file is damaged.
         """
-        return [
-            (str(person), str(reason))
-            for file in self.files
-            for person, reason in json.loads(str(load_arrays(file).get("failures", "[]")))
-        ]
+        return [failure for file in self.files for failure in failures_in(load_arrays(file))]
 
     def parts(self) -> Iterator[Labelled]:
         """All people, file by file.

@@ -63,6 +63,8 @@ class Annotate:
     """Export accepted and doubtful labels, too: neuralannot, eft, spin, human-data, amass, parquet."""
     report: bool = True
     """Write report.html."""
+    retry_failed: bool = False
+    """Label files again in which nothing was found for somebody, or somebody's picture could not be read."""
 
     def run(self) -> int:
         """Do it."""
