@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ import torch
 from PIL import Image
 
 from bodyloop.annotate import consistency, labelling, methods
-from bodyloop.annotate.campaign import LabelFolder
+from bodyloop.annotate.campaign import LabelFolder, alone
 from bodyloop.annotate.decisions import Decision, DecisionFile
 from bodyloop.annotate.estimates import NAMED
 from bodyloop.body import BodyModel
 from bodyloop.cli import main
 from bodyloop.data.crowd import Crowd, Labelled, joined
 from bodyloop.data.formats import open_dataset
+from bodyloop.data.writers import WRITERS
 from bodyloop.errors import InputError
 from bodyloop.fit import Fits
 from bodyloop.geometry import Camera
@@ -220,6 +222,71 @@ def test_candidates(run: Run, tmp_path: Path, monkeypatch):
     assert (seen.figures["energy"][:2] > best.figures["energy"][:2]).all()
     assert np.array_equal(seen.pose[2:], best.pose[2:])
     assert ["no picture" in reason for reason in seen.words["reasons"]] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [("pyarrow", ["--write", "spin", "parquet"], "need pyarrow"), ("ray", ["--ray", "auto"], "needs Ray")],
+)
+def test_a_library_that_is_missing_is_told_before_anything_is_done(
+    run: Run, tmp_path: Path, monkeypatch, module: str, options: list[str], message: str
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    status, said = run("annotate", *options)
+    assert status == 2
+    assert message in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_fails_costs_only_itself(run: Run, tmp_path: Path):
+    run("annotate", "--no-report")
+    for person in range(100, 105):
+        DecisionFile(tmp_path / "out").add(Decision(str(person), "reject"))
+    status, said = run("annotate", "--write", "human-data", "neuralannot")
+    assert status == 1
+    assert "5 people labelled: " in said
+    assert "not written: " in said
+    assert "nobody to write" in said
+    assert (tmp_path / "out" / "export" / "neuralannot.json").exists()
+    (tmp_path / "out" / "export" / "spin.npz").mkdir()
+    status, said = run("annotate", "--write", "spin")
+    assert status == 1
+    assert "spin.npz" in said
+
+
+def test_what_killed_exports_leave_behind_is_removed(run: Run, tmp_path: Path):
+    run("annotate", "--no-report")
+    out = tmp_path / "out"
+    export = out / "export"
+    (export / ".columns-abcd_123").mkdir(parents=True)
+    (export / "amass" / "000000").mkdir(parents=True)
+    halves = [
+        out / ".report.html.abcd_123", export / ".columns-abcd_123" / "pose", export / ".spin.npz.abcd_123",
+        export / ".labels.parquet.abcd_123", export / "amass" / "000000" / ".7_poses.npz.abcd_123",
+    ]  # fmt: skip
+    for half in halves:
+        half.write_bytes(b"half a file")
+    mine = export / ".notes"
+    mine.write_text("mine")
+    assert run("annotate", "--write", "neuralannot")[0] == 0
+    assert [half for half in halves if half.exists()] == []
+    assert not (export / ".columns-abcd_123").exists()
+    assert mine.exists()
+
+
+def test_nobody_else_writes_while_reports_and_exports_are_made(run: Run, tmp_path: Path, monkeypatch):
+    out, asked = tmp_path / "out", list[Path]()
+
+    def write(parts: Iterator[Labelled], folder: Path, body: BodyModel) -> Path:
+        for place in (out, folder):
+            with pytest.raises(InputError, match="another process"), alone(place):
+                pass
+            asked.append(place)
+        return folder / "spin.npz"
+
+    monkeypatch.setitem(WRITERS, "spin", write)
+    run("annotate", "--no-report", "--write", "spin")
+    assert asked == [out, out / "export"]
 
 
 def test_earlier_failures_are_told_and_tried_again(run: Run, tmp_path: Path, monkeypatch):

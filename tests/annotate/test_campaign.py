@@ -177,6 +177,13 @@ def test_another_annotation_is_refused(coco: Path, tmp_path: Path, body: BodyMod
     other = write_json(tmp_path / "people.json", coco_people(body, PEOPLE, seed=1))
     with pytest.raises(InputError, match="other content"):
         run(other, tmp_path)
+    big = tmp_path / "big.json"
+    big.write_bytes(coco.read_bytes() + b" " * (1 << 23))
+    known = campaigns.fingerprint(big, "--coco")
+    with big.open("r+b") as file:  # a byte somewhere
+        file.seek(5_000_003)
+        file.write(b"\n")
+    assert campaigns.fingerprint(big, "--coco") != known
     (tmp_path / "annotation.json").unlink()
     with pytest.raises(InputError, match=r"no annotation\.json"):
         run(coco, tmp_path)
@@ -191,7 +198,13 @@ def test_files_of_others_are_left_alone(coco: Path, tmp_path: Path):
 
 
 def test_two_at_once_are_refused(coco: Path, tmp_path: Path):
-    with campaigns._alone(tmp_path), pytest.raises(InputError, match="another process"):
+    with campaigns.alone(tmp_path), pytest.raises(InputError, match="another process"):
+        run(coco, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to(coco: Path, tmp_path: Path):
+    (tmp_path / ".lock").mkdir()  # cannot be opened even by those whom no rights bind
+    with pytest.raises(InputError, match="cannot be written to"):
         run(coco, tmp_path)
 
 

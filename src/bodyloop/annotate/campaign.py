@@ -31,12 +31,9 @@ from bodyloop.data.crowd import Labelled, load_arrays
 from bodyloop.errors import InputError
 from bodyloop.writing import make_folder, remove_unfinished, write_atomic
 
-FORMAT = 1
+FORMAT = 2
 """Raise when files or labels change, so that old folders are not gone on with."""
 RECIPE, PEOPLE, LABELS = "annotation.json", "people", "labels"
-SAMPLE = 1 << 16
-"""Bytes in each of the places by which a file of annotations is known again."""
-PLACES = 64
 LOOKED_FOR = 500
 """Most images that are looked for before a method that needs them begins."""
 
@@ -105,18 +102,15 @@ class Finished:
 
 
 def fingerprint(path: Path, option: str) -> str:
-    """A few words that tell a file, named by this option, from others: its size and what stands at some places in it.
+    """A few words that tell a file, named by this option, from others: its size and a hash of all that it holds.
 
     Raises:
         InputError: if it cannot be read.
     """
-    digest = hashlib.blake2b(digest_size=16)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            for place in range(PLACES):
-                file.seek(max(0, size - SAMPLE) * place // (PLACES - 1))
-                digest.update(file.read(SAMPLE))
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(f"{option} {path}: expected a file, got '{reason}'; check the path") from None
@@ -146,26 +140,47 @@ def annotate(
     if campaign.settings.method not in METHODS:
         raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {campaign.settings.method!r}")
     make_folder(campaign.out)
-    with _alone(campaign.out):
-        _settle(campaign)
-        again = _failed(campaign.out) if retry_failed else frozenset[int]()
-        people = _people(campaign, again, progress)
-        return _label(campaign, people, again, runner, tell, progress)
+    with alone(campaign.out):
+        return go_on(campaign, runner, tell, progress, retry_failed)
+
+
+def go_on(
+    campaign: Campaign,
+    runner: Runner,
+    tell: Callable[[str], None],
+    progress: Progress,
+    retry_failed: bool,
+) -> Finished:
+    """`annotate`, by whoever is `alone` in the folder."""
+    _settle(campaign)
+    again = _failed(campaign.out) if retry_failed else frozenset[int]()
+    people = _people(campaign, again, progress)
+    return _label(campaign, people, again, runner, tell, progress)
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def alone(out: Path) -> Iterator[None]:
     """Nobody else works in the folder meanwhile; the lock ends with the process, however that ends.
 
     Raises:
-        InputError: if somebody does.
+        InputError: if somebody does, or nobody can.
     """
-    with (out / ".lock").open("w") as file:
+    try:
+        file = (out / ".lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"{out}: cannot be written to ({error.strerror}); give a folder that you may write to with -o"
+        ) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError(
-                f"{out}: another process annotates into this folder; wait, or give another"
+                f"{out}: another process writes into this folder; wait, or give another"
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{out}: cannot be locked ({error.strerror}); give a folder of another disk"
             ) from None
         yield
 

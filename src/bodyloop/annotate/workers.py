@@ -176,7 +176,7 @@ def run_on_ray(tasks: Iterable[Task], settings: Settings, address: str) -> Itera
     Raises:
         InputError: no Ray, no cluster at the address, settings that are no good, or workers that die again and again.
     """
-    ray = _ray()
+    ray = load_ray()
     try:
         ray.init(
             address=None if address == "local" else address, log_to_driver=False, ignore_reinit_error=True
@@ -227,7 +227,12 @@ def _got(ray: Any, reference: Any) -> Outcome:
     return found
 
 
-def _ray() -> Any:
+def load_ray() -> Any:
+    """Ray's module.
+
+    Raises:
+        InputError: if it is not installed.
+    """
     try:
         import ray
         import ray.exceptions
@@ -240,8 +245,13 @@ Runner = Callable[[Iterable[Task]], Iterator[Outcome]]
 
 
 def choose_runner(settings: Settings, workers: int, ray: str | None) -> Runner:
-    """How crowds are labelled: on Ray if an address is given, else in so many processes, else (0) in this one."""
+    """How crowds are labelled: on Ray if an address is given, else in so many processes, else (0) in this one.
+
+    Raises:
+        InputError: if Ray is wanted and not installed.
+    """
     if ray is not None:
+        load_ray()
         return lambda tasks: run_on_ray(tasks, settings, ray)
     if workers == 0:
         return lambda tasks: run_here(tasks, settings)

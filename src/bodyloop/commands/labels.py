@@ -19,7 +19,8 @@ class Annotate:
     Writes labels in files of some hundred people, and report.html. A run that was stopped or killed goes on where it
     was when called again with the same options.
 
-    Exit status: 0 all went well, 1 nothing was found for some people (the rest is done), 2 nothing could be done.
+    Exit status: 0 all went well, 1 nothing was found for some people or an export was not written (the rest is done), 2
+    nothing could be done.
     """
 
     coco: Annotated[Path, tyro.conf.arg(metavar="FILE")]
