@@ -11,10 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from bodyloop import annotate_jobs
 from bodyloop.annotate import consistency, labelling, methods
 from bodyloop.annotate.campaign import LabelFolder, alone
 from bodyloop.annotate.decisions import Decision, DecisionFile
 from bodyloop.annotate.estimates import NAMED
+from bodyloop.annotate.methods import Settings
+from bodyloop.annotate.workers import Runner, choose_runner
 from bodyloop.body import BodyModel
 from bodyloop.cli import main
 from bodyloop.data.crowd import Crowd, Labelled, joined
@@ -194,6 +197,23 @@ def test_networks_that_refine_candidates_are_refused(run: Run, pictures: list[ob
         assert "got one that refines candidates; give another, or take --method candidates" in said
 
 
+def test_workers_elsewhere_get_whole_paths(run: Run, tmp_path: Path, pictures: list[object], monkeypatch):
+    """Those of a cluster do not stand in the folder in which the command was given."""
+    seen: list[Settings] = []
+
+    def choose(settings: Settings, workers: int, ray: str | None) -> Runner:
+        seen.append(settings)
+        return choose_runner(settings, workers, None)
+
+    monkeypatch.setattr(annotate_jobs, "choose_runner", choose)
+    monkeypatch.chdir(tmp_path)
+    options = ["--estimator", "net.safetensors", "--images", ".", "--no-report"]
+    assert run("annotate", "--method", "network", *options)[0] == 0
+    assert (seen[0].estimator, seen[0].images) == (tmp_path / "net.safetensors", tmp_path)
+    assert "network" in labels_in(tmp_path / "out").words["start"]
+    assert run("annotate", "--method", "network", *pictures)[0] == 0, "the same, by other words"
+
+
 def test_other_weights_make_another_annotation(run: Run, tmp_path: Path, pictures: list[object]):
     run("annotate", "--method", "network", *pictures)
     other = build(TINY["hmr"])
@@ -339,6 +359,7 @@ def test_pictures_that_came_later_are_looked_at_when_asked(run: Run, tmp_path: P
         (["--method", "candidates", "--candidates", "0"], "--candidates: expected a whole number from 1 on"),
         (["--method", "candidates", "--candidates", "101"], "--candidates: expected at most 100"),
         (["--device", "abacus"], "--device abacus"),
+        (["--device", "cuda:1", "--ray", "auto"], "Ray gives each worker a GPU of its own; give cuda"),
         (["--focal", "-3"], "--focal: expected a positive number"),
         (["--workers", "-1"], "--workers: expected a whole number from 0 on"),
         (["--per-file", "0"], "--per-file"),

@@ -11,6 +11,7 @@ from typing import Literal
 
 from bodyloop.annotate.campaign import LABELS, Campaign, Finished, LabelFolder, alone, go_on
 from bodyloop.annotate.decisions import decided, read_decisions
+from bodyloop.annotate.estimates import find_weights
 from bodyloop.annotate.methods import METHODS, NETWORKS, Settings, make_method
 from bodyloop.annotate.reading import Progress
 from bodyloop.annotate.start_names import MOST_CANDIDATES, Choice, StartName
@@ -106,13 +107,13 @@ def annotate_data_set(job: AnnotateJob, tell: Tell, progress: Progress) -> Annot
     _check(job)
     settings = Settings(
         method=job.method,
-        body=job.body,
+        body=_absolute(job.body),
         focal=job.focal,
         starts=_starts(job),
         candidates=job.candidates,
         choose=job.choose,
-        estimator=job.estimator,
-        images=job.images,
+        estimator=None if job.estimator is None else find_weights(job.estimator, "--estimator").absolute(),
+        images=_absolute(job.images),
         device=job.device,
     )
     workers = len(os.sched_getaffinity(0)) if job.workers is None else job.workers
@@ -177,6 +178,10 @@ def _check(job: AnnotateJob) -> None:
         raise InputError(f"--candidates: expected at most {MOST_CANDIDATES}, got {job.candidates}")
     if job.starts == ():
         raise InputError("--starts: expected lifter, mean or both, got none; leave it out for the usual")
+    if job.ray is not None and ":" in job.device:
+        raise InputError(
+            f"--device {job.device}: Ray gives each worker a GPU of its own; give {job.device.partition(':')[0]}"
+        )
     for name, value, least in (
         ("workers", job.workers, 0),
         ("per-file", job.per_file, 1),
@@ -190,6 +195,11 @@ def _check(job: AnnotateJob) -> None:
             f"--images {job.images}: expected a folder, got none; check the path, or leave it out"
         )
     _known(job.write)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    """The path for workers that stand in other folders."""
+    return None if path is None else path.absolute()
 
 
 def _starts(job: AnnotateJob) -> tuple[StartName, ...]:
