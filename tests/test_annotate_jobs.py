@@ -17,9 +17,11 @@ from bodyloop.annotate.campaign import LabelFolder, alone
 from bodyloop.annotate.decisions import Decision, DecisionFile
 from bodyloop.annotate.estimates import NAMED
 from bodyloop.annotate.methods import Settings
+from bodyloop.annotate.quality import Verdicts
 from bodyloop.annotate.workers import Runner, choose_runner
 from bodyloop.body import BodyModel
 from bodyloop.cli import main
+from bodyloop.commands.labels import Annotate
 from bodyloop.data.crowd import Crowd, Labelled, joined
 from bodyloop.data.formats import open_dataset
 from bodyloop.data.writers import WRITERS
@@ -309,6 +311,23 @@ def test_nobody_else_writes_while_reports_and_exports_are_made(run: Run, tmp_pat
     assert asked == [out, out / "export"]
 
 
+def test_thresholds_of_verdicts_are_options(run: Run, tmp_path: Path):
+    """They are part of the recipe, and say the same as the command line where nobody sets them."""
+    assert all(getattr(Annotate, name) == getattr(Verdicts, name) for name in annotate_jobs.THRESHOLDS)
+    run("annotate", "--no-report")
+    expected = labels_in(tmp_path / "out").figures["expected_mm"]
+    middle = float(np.median(expected))
+    status, said = run("annotate", "--no-report", "--reject-mm", middle)
+    assert status == 2
+    assert "other verdicts" in said
+    shutil.rmtree(tmp_path / "out")
+    assert run("annotate", "--no-report", "--reject-mm", middle)[0] == 0
+    people = labels_in(tmp_path / "out")
+    rejected = [f"over {middle:.0f}" in reason for reason in people.words["reasons"]]
+    assert rejected == (expected > middle).tolist()
+    assert set(people.words["verdict"][rejected]) == {"reject"}
+
+
 def test_earlier_failures_are_told_and_tried_again(run: Run, tmp_path: Path, monkeypatch):
     """The exit status is that of the folder, not of the run."""
 
@@ -361,6 +380,8 @@ def test_pictures_that_came_later_are_looked_at_when_asked(run: Run, tmp_path: P
         (["--device", "abacus"], "--device abacus"),
         (["--device", "cuda:1", "--ray", "auto"], "Ray gives each worker a GPU of its own; give cuda"),
         (["--focal", "-3"], "--focal: expected a positive number"),
+        (["--reject-error", "0"], "--reject-error: expected a positive number, got 0"),
+        (["--doubtful-mm", "nan"], "--doubtful-mm: expected a positive number, got nan"),
         (["--workers", "-1"], "--workers: expected a whole number from 0 on"),
         (["--per-file", "0"], "--per-file"),
         (["--least", "0"], "--least"),

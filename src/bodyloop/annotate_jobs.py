@@ -13,6 +13,7 @@ from bodyloop.annotate.campaign import LABELS, Campaign, Finished, LabelFolder, 
 from bodyloop.annotate.decisions import decided, read_decisions
 from bodyloop.annotate.estimates import find_weights
 from bodyloop.annotate.methods import METHODS, NETWORKS, Settings, make_method
+from bodyloop.annotate.quality import Verdicts
 from bodyloop.annotate.reading import Progress
 from bodyloop.annotate.start_names import MOST_CANDIDATES, Choice, StartName
 from bodyloop.annotate.workers import choose_runner
@@ -27,6 +28,8 @@ from bodyloop.writing import make_folder, remove_unfinished
 Tell = Callable[[str], None]
 Verdict = Literal["accept", "doubtful", "reject"]
 EXPORTS, REPORT = "export", "report.html"
+THRESHOLDS = ("doubtful_mm", "reject_mm", "reject_error", "reject_pose", "reject_beta")
+"""Those of verdicts that a job may set."""
 HALF_EXPORTS = ("neuralannot.json", "eft.json", "spin.npz", "human_data.npz", "labels.parquet")
 """Files of exports, which are hidden and have longer names until they are complete."""
 
@@ -49,6 +52,8 @@ class AnnotateJob:
         body: SMPL .npz or .pkl instead of the built-in body.
         least: keypoints that a person must have.
         per_file: people in a file of labels.
+        doubtful_mm, reject_mm, reject_error, reject_pose, reject_beta: thresholds, as of
+            `bodyloop.annotate.quality.Verdicts`.
         workers: processes; one a core if None; 0 works in this one.
         ray: address of a Ray cluster that works instead.
         write: formats to export to.
@@ -69,6 +74,11 @@ class AnnotateJob:
     body: Path | None = None
     least: int = 6
     per_file: int = 500
+    doubtful_mm: float = Verdicts.doubtful_mm
+    reject_mm: float = Verdicts.reject_mm
+    reject_error: float = Verdicts.reject_error
+    reject_pose: float = Verdicts.reject_pose
+    reject_beta: float = Verdicts.reject_beta
     workers: int | None = None
     ray: str | None = None
     write: tuple[str, ...] = ()
@@ -115,6 +125,7 @@ def annotate_data_set(job: AnnotateJob, tell: Tell, progress: Progress) -> Annot
         estimator=None if job.estimator is None else find_weights(job.estimator, "--estimator").absolute(),
         images=_absolute(job.images),
         device=job.device,
+        verdicts=Verdicts(**{name: getattr(job, name) for name in THRESHOLDS}),
     )
     workers = len(os.sched_getaffinity(0)) if job.workers is None else job.workers
     make_method(settings)  # what nobody can work with is said before anybody begins
@@ -166,6 +177,12 @@ def _check(job: AnnotateJob) -> None:
         raise InputError(
             f"--focal: expected a positive number of pixels, got {job.focal:g}; leave it out if not known"
         )
+    for name in THRESHOLDS:
+        if not 0 < getattr(job, name) < math.inf:
+            option = name.replace("_", "-")
+            raise InputError(
+                f"--{option}: expected a positive number, got {getattr(job, name):g}; leave it out for the usual"
+            )
     if job.method not in METHODS:
         raise InputError(f"--method: expected one of {', '.join(METHODS)}, got {job.method!r}")
     if job.estimator is not None and job.method not in NETWORKS:
