@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,23 @@ import pytest
 import torch
 from PIL import Image
 
-from bodyloop.annotate import consistency
-from bodyloop.annotate.campaign import LabelFolder
+from bodyloop import annotate_jobs
+from bodyloop.annotate import consistency, labelling, methods
+from bodyloop.annotate.campaign import LabelFolder, alone
 from bodyloop.annotate.decisions import Decision, DecisionFile
+from bodyloop.annotate.estimates import NAMED
+from bodyloop.annotate.methods import Settings
+from bodyloop.annotate.quality import Verdicts
+from bodyloop.annotate.workers import Runner, choose_runner
 from bodyloop.body import BodyModel
 from bodyloop.cli import main
-from bodyloop.data.crowd import Labelled, joined
+from bodyloop.commands.labels import Annotate
+from bodyloop.data.crowd import Crowd, Labelled, joined
 from bodyloop.data.formats import open_dataset
+from bodyloop.data.writers import WRITERS
+from bodyloop.errors import InputError
+from bodyloop.fit import Fits
+from bodyloop.geometry import Camera
 from bodyloop.nets import cen
 from bodyloop.nets.build import build, save_estimator
 from bodyloop.progress import Rate
@@ -144,6 +155,67 @@ def test_networks(run: Run, tmp_path: Path, pictures: list[object], method: str,
     assert (errors > 0.05).all() if method == "network" else (errors < 0.05).all()
 
 
+@pytest.mark.parametrize(
+    "options", [["--method", "network"], ["--method", "spin"], ["--method", "candidates", "--choose", "cen"]]
+)
+def test_a_folder_without_the_images_is_refused_by_methods_that_look(
+    run: Run, tmp_path: Path, pictures: list[object], options: list[str]
+):
+    """Or all labels would be fits without pictures, and nothing would make them again."""
+    (tmp_path / "elsewhere").mkdir()
+    weights = pictures[:2] if "cen" not in options else []
+    status, said = run("annotate", *options, *weights, "--images", tmp_path / "elsewhere")
+    assert status == 2
+    assert (
+        f"--images {tmp_path / 'elsewhere'}: expected {0:012d}.jpg and others in it, found none of 3" in said
+    )
+    assert not any((tmp_path / "out" / "labels").iterdir())
+
+
+def test_a_few_people_without_images_may_be_all_that_is_left(
+    run: Run, tmp_path: Path, pictures: list[object]
+):
+    options = ["--method", "network", *pictures, "--per-file", "2"]
+    run("annotate", *options)
+    lost = tmp_path / "out" / "labels" / "000001.npz"
+    before = lost.read_bytes()
+    lost.unlink()
+    assert run("annotate", *options)[0] == 0
+    assert lost.read_bytes() == before
+
+
+def test_other_images_make_another_annotation(run: Run, tmp_path: Path, pictures: list[object]):
+    run("annotate", "--method", "network", *pictures)
+    shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("out"))
+    status, said = run("annotate", "--method", "network", *pictures, "--images", tmp_path / "copy")
+    assert status == 2
+    assert "other images" in said
+
+
+def test_networks_that_refine_candidates_are_refused(run: Run, pictures: list[object]):
+    for weights in ("mrt", NAMED["mrt"]):
+        status, said = run("annotate", "--method", "spin", *pictures, "--estimator", weights)
+        assert status == 2
+        assert "got one that refines candidates; give another, or take --method candidates" in said
+
+
+def test_workers_elsewhere_get_whole_paths(run: Run, tmp_path: Path, pictures: list[object], monkeypatch):
+    """Those of a cluster do not stand in the folder in which the command was given."""
+    seen: list[Settings] = []
+
+    def choose(settings: Settings, workers: int, ray: str | None) -> Runner:
+        seen.append(settings)
+        return choose_runner(settings, workers, None)
+
+    monkeypatch.setattr(annotate_jobs, "choose_runner", choose)
+    monkeypatch.chdir(tmp_path)
+    options = ["--estimator", "net.safetensors", "--images", ".", "--no-report"]
+    assert run("annotate", "--method", "network", *options)[0] == 0
+    assert (seen[0].estimator, seen[0].images) == (tmp_path / "net.safetensors", tmp_path)
+    assert "network" in labels_in(tmp_path / "out").words["start"]
+    assert run("annotate", "--method", "network", *pictures)[0] == 0, "the same, by other words"
+
+
 def test_other_weights_make_another_annotation(run: Run, tmp_path: Path, pictures: list[object]):
     run("annotate", "--method", "network", *pictures)
     other = build(TINY["hmr"])
@@ -175,6 +247,122 @@ def test_candidates(run: Run, tmp_path: Path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [("pyarrow", ["--write", "spin", "parquet"], "need pyarrow"), ("ray", ["--ray", "auto"], "needs Ray")],
+)
+def test_a_library_that_is_missing_is_told_before_anything_is_done(
+    run: Run, tmp_path: Path, monkeypatch, module: str, options: list[str], message: str
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    status, said = run("annotate", *options)
+    assert status == 2
+    assert message in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_fails_costs_only_itself(run: Run, tmp_path: Path):
+    run("annotate", "--no-report")
+    for person in range(100, 105):
+        DecisionFile(tmp_path / "out").add(Decision(str(person), "reject"))
+    status, said = run("annotate", "--write", "human-data", "neuralannot")
+    assert status == 1
+    assert "5 people labelled: " in said
+    assert "not written: " in said
+    assert "nobody to write" in said
+    assert (tmp_path / "out" / "export" / "neuralannot.json").exists()
+    (tmp_path / "out" / "export" / "spin.npz").mkdir()
+    status, said = run("annotate", "--write", "spin")
+    assert status == 1
+    assert "spin.npz" in said
+
+
+def test_what_killed_exports_leave_behind_is_removed(run: Run, tmp_path: Path):
+    run("annotate", "--no-report")
+    out = tmp_path / "out"
+    export = out / "export"
+    (export / ".columns-abcd_123").mkdir(parents=True)
+    (export / "amass" / "000000").mkdir(parents=True)
+    halves = [
+        out / ".report.html.abcd_123", export / ".columns-abcd_123" / "pose", export / ".spin.npz.abcd_123",
+        export / ".labels.parquet.abcd_123", export / "amass" / "000000" / ".7_poses.npz.abcd_123",
+    ]  # fmt: skip
+    for half in halves:
+        half.write_bytes(b"half a file")
+    mine = export / ".notes"
+    mine.write_text("mine")
+    assert run("annotate", "--write", "neuralannot")[0] == 0
+    assert [half for half in halves if half.exists()] == []
+    assert not (export / ".columns-abcd_123").exists()
+    assert mine.exists()
+
+
+def test_nobody_else_writes_while_reports_and_exports_are_made(run: Run, tmp_path: Path, monkeypatch):
+    out, asked = tmp_path / "out", list[Path]()
+
+    def write(parts: Iterator[Labelled], folder: Path, body: BodyModel) -> Path:
+        for place in (out, folder):
+            with pytest.raises(InputError, match="another process"), alone(place):
+                pass
+            asked.append(place)
+        return folder / "spin.npz"
+
+    monkeypatch.setitem(WRITERS, "spin", write)
+    run("annotate", "--no-report", "--write", "spin")
+    assert asked == [out, out / "export"]
+
+
+def test_thresholds_of_verdicts_are_options(run: Run, tmp_path: Path):
+    """They are part of the recipe, and say the same as the command line where nobody sets them."""
+    assert all(getattr(Annotate, name) == getattr(Verdicts, name) for name in annotate_jobs.THRESHOLDS)
+    run("annotate", "--no-report")
+    expected = labels_in(tmp_path / "out").figures["expected_mm"]
+    middle = float(np.median(expected))
+    status, said = run("annotate", "--no-report", "--reject-mm", middle)
+    assert status == 2
+    assert "other verdicts" in said
+    shutil.rmtree(tmp_path / "out")
+    assert run("annotate", "--no-report", "--reject-mm", middle)[0] == 0
+    people = labels_in(tmp_path / "out")
+    rejected = [f"over {middle:.0f}" in reason for reason in people.words["reasons"]]
+    assert rejected == (expected > middle).tolist()
+    assert set(people.words["verdict"][rejected]) == {"reject"}
+
+
+def test_earlier_failures_are_told_and_tried_again(run: Run, tmp_path: Path, monkeypatch):
+    """The exit status is that of the folder, not of the run."""
+
+    class Moody(methods.FromKeypoints):
+        def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, methods.Doubts]:
+            if "103" in crowd.ids:
+                raise InputError("nobody there")
+            return super().__call__(crowd, camera)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(methods.METHODS, "fit", Moody)
+        labelling._made.cache_clear()
+        status, said = run("annotate", "--no-report")
+    labelling._made.cache_clear()
+    assert status == 1
+    assert "nothing found for 103: nobody there" in said
+    status, said = run("annotate", "--no-report")
+    assert status == 1
+    assert "4 people were done already" in said
+    assert "nothing found for 1 person; --retry-failed tries again" in said
+    status, said = run("annotate", "--no-report", "--retry-failed")
+    assert status == 0
+    assert "5 people labelled: " in said
+
+
+def test_pictures_that_came_later_are_looked_at_when_asked(run: Run, tmp_path: Path, pictures: list[object]):
+    run("annotate", "--method", "network", *pictures)
+    shutil.copy(tmp_path / f"{0:012d}.jpg", tmp_path / f"{1:012d}.jpg")
+    run("annotate", "--method", "network", *pictures)
+    assert "lifter" in labels_in(tmp_path / "out").words["start"]
+    assert run("annotate", "--method", "network", *pictures, "--retry-failed")[0] == 0
+    assert set(labels_in(tmp_path / "out").words["start"]) == {"network"}
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--method", "magic"], "invalid choice 'magic'"),
@@ -190,7 +378,10 @@ def test_candidates(run: Run, tmp_path: Path, monkeypatch):
         (["--method", "candidates", "--candidates", "0"], "--candidates: expected a whole number from 1 on"),
         (["--method", "candidates", "--candidates", "101"], "--candidates: expected at most 100"),
         (["--device", "abacus"], "--device abacus"),
+        (["--device", "cuda:1", "--ray", "auto"], "Ray gives each worker a GPU of its own; give cuda"),
         (["--focal", "-3"], "--focal: expected a positive number"),
+        (["--reject-error", "0"], "--reject-error: expected a positive number, got 0"),
+        (["--doubtful-mm", "nan"], "--doubtful-mm: expected a positive number, got nan"),
         (["--workers", "-1"], "--workers: expected a whole number from 0 on"),
         (["--per-file", "0"], "--per-file"),
         (["--least", "0"], "--least"),

@@ -49,7 +49,7 @@ def open_review(job: ReviewJob) -> ReviewServer:
 def review(job: ReviewJob, tell: Callable[[str], None]) -> None:
     """Serve the page until somebody interrupts."""
     with open_review(job) as server:
-        tell(f"{len(server.queue):,} people to review, {len(server.decisions.latest):,} decided")
+        tell(f"{len(server.queue):,} people to review, {server.decided:,} decided")
         tell(f"open {server.address}")
         tell("a accept, r reject, b send back, u undo, arrows to move; Ctrl-C ends it, everything is saved")
         try:

@@ -292,7 +292,7 @@ def run_synthesis(job: "SynthJob") -> int:
 def run_annotation(job: "AnnotateJob") -> int:
     """Annotate a data set with a progress bar, its rate and the time left; then print verdicts and files.
 
-    Returns 1 if nothing was found for some people.
+    Returns 1 if nothing was found for some people, or report or exports were not written.
     """
     from bodyloop.annotate_jobs import annotate_data_set
 
@@ -311,10 +311,15 @@ def run_annotation(job: "AnnotateJob") -> int:
         _remark(f"{finished.found:,} people were done already")
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in done.verdicts.items())
     print(f"{sum(done.verdicts.values()):,} people labelled: {verdicts}")
+    if finished.failures:
+        who = "1 person" if len(finished.failures) == 1 else f"{len(finished.failures):,} people"
+        _remark(f"nothing found for {who}; --retry-failed tries again")
     if rate.line:
         _remark(rate.line)
+    for line in done.unwritten:
+        _remark(f"not written: {line}")
     _print_files(done.files)
-    return 1 if finished.failures else 0
+    return 1 if finished.failures or done.unwritten else 0
 
 
 def run_conversion(job: "ConvertJob") -> int:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bodyloop.annotate import campaign as campaigns
-from bodyloop.annotate import methods
+from bodyloop.annotate import labelling, methods
 from bodyloop.annotate.campaign import Campaign, LabelFolder, annotate
 from bodyloop.annotate.methods import Settings
 from bodyloop.annotate.people import fit_people
@@ -177,6 +177,13 @@ def test_another_annotation_is_refused(coco: Path, tmp_path: Path, body: BodyMod
     other = write_json(tmp_path / "people.json", coco_people(body, PEOPLE, seed=1))
     with pytest.raises(InputError, match="other content"):
         run(other, tmp_path)
+    big = tmp_path / "big.json"
+    big.write_bytes(coco.read_bytes() + b" " * (1 << 23))
+    known = campaigns.fingerprint(big, "--coco")
+    with big.open("r+b") as file:  # a byte somewhere
+        file.seek(5_000_003)
+        file.write(b"\n")
+    assert campaigns.fingerprint(big, "--coco") != known
     (tmp_path / "annotation.json").unlink()
     with pytest.raises(InputError, match=r"no annotation\.json"):
         run(coco, tmp_path)
@@ -191,7 +198,13 @@ def test_files_of_others_are_left_alone(coco: Path, tmp_path: Path):
 
 
 def test_two_at_once_are_refused(coco: Path, tmp_path: Path):
-    with campaigns._alone(tmp_path), pytest.raises(InputError, match="another process"):
+    with campaigns.alone(tmp_path), pytest.raises(InputError, match="another process"):
+        run(coco, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to(coco: Path, tmp_path: Path):
+    (tmp_path / ".lock").mkdir()  # cannot be opened even by those whom no rights bind
+    with pytest.raises(InputError, match="cannot be written to"):
         run(coco, tmp_path)
 
 
@@ -216,7 +229,7 @@ def test_a_person_on_whom_the_method_fails_costs_only_themself(coco: Path, tmp_p
                 raise InputError("nobody there")
             return super().__call__(crowd, camera)
 
-    monkeypatch.setitem(methods.METHODS, "moody", Moody)
+    become(monkeypatch, Moody)
     settings = Settings(method="moody", starts=("lifter",), focal=1200.0)
     finished = run(coco, tmp_path, settings, per_file=1)
     assert finished.people == PEOPLE - 2
@@ -225,7 +238,98 @@ def test_a_person_on_whom_the_method_fails_costs_only_themself(coco: Path, tmp_p
     assert labels.complete
     assert labels.failures() == list(finished.failures)
     assert sum(map(len, labels.parts())) == PEOPLE - 2
-    assert run(coco, tmp_path, settings, per_file=1).found == PEOPLE
+    again = run(coco, tmp_path, settings, per_file=1)
+    assert (again.people, again.found, again.failures) == (PEOPLE - 2, PEOPLE - 2, finished.failures)
+
+    (tmp_path / "labels" / "000003.npz").unlink()
+    again = run(coco, tmp_path, settings, per_file=1)
+    assert (again.people, again.found, again.failures) == (PEOPLE - 2, PEOPLE - 3, finished.failures)
+
+
+def moody(what: Exception, whom: tuple[str, ...] = ("103",)) -> type[methods.FromKeypoints]:
+    """A method that fails as soon as one of these people is in a crowd."""
+
+    class Moody(methods.FromKeypoints):
+        def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, tuple[tuple[str, ...], ...]]:
+            if set(whom) & set(crowd.ids.tolist()):
+                raise what
+            return super().__call__(crowd, camera)
+
+    return Moody
+
+
+def become(patch: pytest.MonkeyPatch, method: type[methods.FromKeypoints]) -> None:
+    """From now on the method "moody" is this one."""
+    patch.setitem(methods.METHODS, "moody", method)
+    labelling._made.cache_clear()
+
+
+@pytest.fixture
+def mended(coco: Path, tmp_path: Path) -> dict[str, bytes]:
+    """What a method that is moody no more makes."""
+    settings = Settings(method="moody", starts=("lifter",), focal=1200.0)
+    with pytest.MonkeyPatch.context() as patch:
+        become(patch, methods.FromKeypoints)
+        run(coco, tmp_path / "mended", settings)
+    return contents(tmp_path / "mended")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        MemoryError(), OSError(24, "Too many open files"), torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda what: type(what).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("per_file", [1, PER_FILE])
+def test_a_fault_of_the_machine_is_nobody_s_failure(
+    coco: Path, tmp_path: Path, monkeypatch, what: Exception, per_file: int
+):
+    """It stops the run, and what is left is done by the next."""
+    settings = Settings(method="moody", starts=("lifter",), focal=1200.0)
+    become(monkeypatch, moody(what))
+    with pytest.raises(InputError, match=f"stopped by the machine .{type(what).__name__}: .*run again"):
+        run(coco, tmp_path / "out", settings, per_file=per_file)
+    become(monkeypatch, methods.FromKeypoints)
+    finished = run(coco, tmp_path / "out", settings, per_file=per_file)
+    assert (finished.people, finished.failures) == (PEOPLE, ())
+    assert finished.found == 3 // per_file * per_file
+
+
+def test_what_nobody_foresaw_and_fails_for_all_stops_the_run(
+    coco: Path, tmp_path: Path, monkeypatch, mended: dict[str, bytes]
+):
+    settings = Settings(method="moody", starts=("lifter",), focal=1200.0)
+    become(monkeypatch, moody(TypeError("a bug"), ("102", "103")))
+    with pytest.raises(InputError, match=r"fails for 102 and all other 1 people .*TypeError: a bug"):
+        run(coco, tmp_path / "out", settings)
+    become(monkeypatch, methods.FromKeypoints)
+    run(coco, tmp_path / "out", settings)
+    assert contents(tmp_path / "out") == mended
+
+
+def test_everybody_may_fail_for_a_reason_that_was_foreseen(coco: Path, tmp_path: Path, monkeypatch):
+    settings = Settings(method="moody", starts=("lifter",), focal=1200.0)
+    become(monkeypatch, moody(InputError("nobody there"), ("102", "103")))
+    assert run(coco, tmp_path, settings).failures == (("102", "nobody there"), ("103", "nobody there"))
+
+
+def test_failures_are_tried_again_when_asked(
+    coco: Path, tmp_path: Path, monkeypatch, mended: dict[str, bytes]
+):
+    settings = Settings(method="moody", starts=("lifter",), focal=1200.0)
+    become(monkeypatch, moody(ValueError("for now")))
+    finished = run(coco, tmp_path / "out", settings)
+    assert finished.failures == (("103", "ValueError: for now"),)
+    again = run(coco, tmp_path / "out", settings, retry_failed=True)
+    assert (again.people, again.found, again.failures) == (PEOPLE - 1, PEOPLE - PER_FILE, finished.failures)
+    become(monkeypatch, methods.FromKeypoints)
+    assert run(coco, tmp_path / "out", settings).failures == finished.failures, "nobody asked"
+    again = run(coco, tmp_path / "out", settings, retry_failed=True)
+    assert (again.people, again.found, again.failures) == (PEOPLE, PEOPLE - PER_FILE, ())
+    assert contents(tmp_path / "out") == mended
 
 
 def test_a_method_may_say_what_it_doubts(coco: Path, tmp_path: Path, monkeypatch):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bodyloop.annotate.reading import ReadPeople, load_index, read_people
+from bodyloop.annotate import reading
+from bodyloop.annotate.reading import BROKEN_TEXT, ReadPeople, load_index, read_people
 from bodyloop.body import SKELETONS, BodyModel
 from bodyloop.data.crowd import Crowd
 from bodyloop.errors import InputError
@@ -74,6 +75,34 @@ def test_others_are_counted(tmp_path: Path, data):
     ):  # fmt: skip
         assert reason in text
     assert len(people.skipped) == 10
+
+
+def test_halves_of_surrogate_pairs_are_counted(tmp_path: Path, data):
+    first = data["annotations"][0]
+    images = [*data["images"], {"id": "\ud800", "file_name": "a.jpg"}, {"id": 99, "file_name": "\udc80.jpg"}]
+    odd = [{**first, "id": "\udfff"}, {**first, "id": 1, "image_id": "\ud800"}]
+    path = write_json(
+        tmp_path / "a.json", {**data, "images": images, "annotations": odd + data["annotations"]}
+    )
+    people = read_people(path, tmp_path / "people", 100, 6)
+    assert sum(people.counts) == 7
+    assert [line.partition(" (first")[0] for line in people.skipped] == [f"4 x {BROKEN_TEXT}"]
+    "".join(people.skipped).encode()
+
+
+def test_a_full_disk(tmp_path: Path, data, monkeypatch):
+    class Small(reading._Store):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            self.database.execute("PRAGMA max_page_count = 3")
+
+    monkeypatch.setattr(reading, "_Store", Small)
+    images = [{"id": i, "file_name": "x" * 1000, "width": 9, "height": 9} for i in range(100)]
+    path = write_json(tmp_path / "a.json", {**data, "images": images})
+    with pytest.raises(
+        InputError, match=r"index\.sqlite: cannot be written \(database or disk is full\); make room"
+    ):
+        read_people(path, tmp_path / "people", 100, 6)
 
 
 def test_sizes_come_from_the_images_where_nobody_tells(tmp_path: Path, data):

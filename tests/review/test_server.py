@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bodyloop.annotate.decisions import read_decisions
+from bodyloop.annotate.decisions import Decision, DecisionFile, read_decisions
 from bodyloop.body import BodyModel
 from bodyloop.errors import InputError
 from bodyloop.review.server import HOST, ReviewServer
@@ -94,10 +94,49 @@ def test_decisions_are_on_disk_when_they_are_answered(server: ReviewServer, out:
     assert len((out / "review.jsonl").read_text().splitlines()) == 3
 
 
+def decide(server: ReviewServer, number: int, choice: str = "accept") -> dict[str, Any]:
+    sent = {"number": number, "id": about(server, number)["id"], "choice": choice}
+    status, data, _ = ask(server, "POST", "decisions", sent)
+    assert status == 200
+    found: dict[str, Any] = json.loads(data)
+    return found
+
+
+def test_decided_are_those_of_the_queue(body: BodyModel, out: Path):
+    """Others of the folder may be decided already: they are not of those who are shown."""
+    file = DecisionFile(out)
+    for person in range(100, 107):
+        file.add(Decision(str(person), "accept"))
+    with open_review(ReviewJob(out, verdicts=("reject",))) as server:
+        people = len(server.queue)
+        assert 0 < people < 7
+        assert server.about(0)["decided"] == server.decided == people
+
+
+def test_the_next_who_is_undecided(server: ReviewServer):
+    def undecided(number: int) -> int | None:
+        status, data, _ = ask(server, "GET", f"undecided/{number}")
+        assert status == 200
+        found: int | None = json.loads(data)["number"]
+        return found
+
+    assert undecided(0) == 0
+    for number in (0, 1, 3):
+        said = decide(server, number)
+    assert said["decided"] == about(server, 5)["decided"] == 3
+    assert [undecided(number) for number in range(8)] == [2, 2, 2, 4, 4, 5, 6, 2]
+    for number in (2, 4, 5, 6):
+        decide(server, number)
+    assert undecided(3) is None
+    decide(server, 1, "undo")
+    assert undecided(3) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "method", "status"),
     [
         ("people/7", "GET", 404), ("people/-1", "GET", 404), ("people/x", "GET", 404), ("people/1e3", "GET", 404),
+        ("undecided/x", "GET", 404),
         ("pictures/99999999999999999", "GET", 404), ("../annotation.json", "GET", 404), ("people/0", "POST", 404),
         ("decisions", "GET", 404),
     ],
@@ -208,5 +247,8 @@ def test_in_a_browser(server: ReviewServer, out: Path):
         press("n")
         shown(3)
         saved(["accept", "reject"])
+        browser.get("about:blank")
+        browser.get(server.address)
+        shown(2)
         assert [line for line in complaints(browser) if "favicon" not in line] == []
     assert [d.id for d in read_decisions(out).values()] == [about(server, n)["id"] for n in (0, 1)]

@@ -17,6 +17,8 @@ from bodyloop.priors.gmm import default_mixture
 
 Failures = list[tuple[str, str]]
 """Id and reason of people for whom nothing was found."""
+_MACHINE = ("out of memory", "can't allocate memory", "CUDA", "cuDNN", "CUBLAS", "HIP error", "MPS backend")
+"""Words in torch's errors that are the machine's and nobody's fault among the people."""
 
 
 @lru_cache(maxsize=2)
@@ -28,6 +30,9 @@ def _made(settings: Settings) -> tuple[Method, BodyModel]:
 def label_crowd(crowd: Crowd, settings: Settings) -> tuple[Labelled | None, Failures]:
     """Labels of a crowd, in its order; a person on whom something fails costs only themself.
 
+    What would fail for others, too, is no failure of a person, which would be for good: faults of the machine, and a
+    reason that nobody foresaw and that is the same for all of several people.
+
     Args:
         crowd: N people.
         settings: of the method and the judgement.
@@ -36,22 +41,41 @@ def label_crowd(crowd: Crowd, settings: Settings) -> tuple[Labelled | None, Fail
         the labels of those for whom something was found, None if that is nobody; and why not for the others.
 
     Raises:
-        InputError: if the settings are no good for anybody.
+        InputError: if the settings are no good for anybody, memory, disk or device fail, or all people do for the same
+            reason.
     """
     method, body = _made(settings)
     try:
         return _labelled(crowd, settings, method, body), []
     except Exception as error:  # a fault in one person must not cost the others
-        if len(crowd) == 1:
-            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            return None, [(str(crowd.ids[0]), reason)]
-    found, failures = [], []
+        _stop_for_the_machine(error)
+    found, failures, unforeseen = list[Labelled](), list[tuple[str, str]](), list[str]()
     for row in range(len(crowd)):
-        one, failed = label_crowd(crowd[row : row + 1], settings)
-        failures += failed
-        if one is not None:
-            found.append(one)
+        try:
+            found.append(_labelled(crowd[row : row + 1], settings, method, body))
+        except InputError as error:
+            failures.append((str(crowd.ids[row]), str(error)))
+        except Exception as error:
+            _stop_for_the_machine(error)
+            unforeseen.append(f"{type(error).__name__}: {error}")
+            failures.append((str(crowd.ids[row]), unforeseen[-1]))
+    if len(unforeseen) == len(crowd) > 1 and len(set(unforeseen)) == 1:
+        raise InputError(
+            f"--method {settings.method}: fails for {crowd.ids[0]} and all other {len(crowd) - 1:,} people of a file "
+            f"({unforeseen[0]}); what is done stays, run again with the same options once that is mended"
+        )
     return (joined(found) if found else None), failures
+
+
+def _stop_for_the_machine(error: Exception) -> None:
+    """Raise InputError for what is a fault of memory, disk or device."""
+    ours = isinstance(error, RuntimeError) and any(word in str(error) for word in _MACHINE)
+    if ours or isinstance(error, (MemoryError, OSError, torch.OutOfMemoryError)):
+        reason = str(error).strip().partition("\n")[0] or "out of memory"
+        raise InputError(
+            f"stopped by the machine ({type(error).__name__}: {reason}); what is done stays, run again with the same "
+            "options to go on, with fewer --workers if memory was short"
+        ) from error
 
 
 def _labelled(crowd: Crowd, settings: Settings, method: Method, body: BodyModel) -> Labelled:

@@ -58,6 +58,16 @@ class Settings:
     verdicts: Verdicts = field(default_factory=Verdicts)
     swaps: SwapConfig = field(default_factory=SwapConfig)
 
+    @property
+    def looks(self) -> bool:
+        """Whether the labels depend on the pictures."""
+        return self.method in NETWORKS or (self.method == "candidates" and self.choose == "cen")
+
+
+NETWORKS = ("network", "spin")
+"""Methods that ask an estimator."""
+NO_PICTURE = "no picture for the network"
+"""How the doubt begins about people whose picture could not be read."""
 
 Doubts = tuple[tuple[str, ...], ...]
 """For each person, reasons to doubt what was found."""
@@ -158,8 +168,8 @@ class FromNetwork:
         """Load the network.
 
         Raises:
-            InputError: no weights or no images are named, weights that are none, or a network that looks at more
-                than the picture.
+            InputError: no weights or no images are named, weights that are none, or a network that wants more than
+                the picture.
         """
         from bodyloop.nets.build import load_estimator
 
@@ -171,6 +181,11 @@ class FromNetwork:
             raise InputError(
                 f"--estimator {weights}: expected a network that looks at the picture alone, got one that looks at "
                 f"{' and '.join(self.network.inputs)}; give another, or take --method fit"
+            )
+        if self.network.needs_candidate:
+            raise InputError(
+                f"--estimator {weights}: expected a network that looks at the picture alone, got one that refines "
+                "candidates; give another, or take --method candidates --choose cen"
             )
         self.otherwise = FromKeypoints(settings, body)
 
@@ -245,7 +260,7 @@ def _photos(crowd: Crowd, camera: Camera, images: Path) -> Iterator[_Photo]:
                 raise InputError(f"the image is {photo.size}, the annotations say {lens.size}")
             pixels = photo.pixels
         except InputError as error:
-            doubt = (f"no picture for the network: {error}",)
+            doubt = (f"{NO_PICTURE}: {error}",)
         yield _Photo(slice(first, last), lens, pixels, (doubt,) * (last - first))
 
 

@@ -7,6 +7,7 @@ disk meanwhile: annotations name their images by number, before or after the ima
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ Progress = Callable[[str, int, int], None]
 
 EXPECTED = 'COCO keypoint annotations {"images": [...], "annotations": [...]}'
 INDEX, STORE = "index.json", "index.sqlite"
+BROKEN_TEXT = "an id or 'file_name' with half a surrogate pair, which is no text"
 FARTHEST = 1e5
 """Pixels; no keypoint lies farther from the image's corner."""
 
@@ -107,13 +109,17 @@ def read_people(
     while True:
         remove_people(folder)
         make_folder(folder)
-        reading = _Pass(coco, folder, per_file, least, images, skeleton)
         try:
-            return reading.run(progress)
+            reading = _Pass(coco, folder, per_file, least, images, skeleton)
+            with closing(reading.store):
+                return reading.run(progress)
         except _OtherSkeletonError as other:  # "categories" came last and named other keypoints than COCO's
             skeleton = other.skeleton
-        finally:
-            reading.store.close()
+        except sqlite3.Error as error:
+            raise InputError(
+                f"{folder / STORE}: cannot be written ({error}); make room on the disk, or give a folder on another "
+                "with -o"
+            ) from None
 
 
 def remove_people(folder: Path) -> None:
@@ -169,6 +175,11 @@ class _Store:
 
     def close(self) -> None:
         self.database.close()
+
+
+def _is_text(words: str) -> bool:
+    """Whether files and databases can hold the words: halves of surrogate pairs, which JSON allows, are no text."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in words)
 
 
 @dataclass(frozen=True)
@@ -234,6 +245,8 @@ class _Pass:
         name = record.get("file_name") if isinstance(record, dict) else None
         if not isinstance(name, str) or not name or "id" not in record:
             return self.skips.add("an image needs 'id' and 'file_name'", describe(record))
+        if not _is_text(name + str(record["id"])):
+            return self.skips.add(BROKEN_TEXT, describe(record))
         if not self.store.add_image(str(record["id"]), name, to_size(record)):
             self.skips.add("image id used before", f"image {record['id']}")
 
@@ -247,6 +260,8 @@ class _Pass:
 
     def _annotation(self, record: Any, number: int) -> None:
         where = f"annotation {record.get('id', number) if isinstance(record, dict) else number}"
+        if not _is_text(where):
+            return self.skips.add(BROKEN_TEXT, f"annotation #{number}")
         try:
             person = self._person(record, number)
         except RecordError as error:
@@ -264,6 +279,8 @@ class _Pass:
             raise RecordError("crowd (iscrowd 1)")
         if record.get("num_keypoints") == 0 or "keypoints" not in record:
             raise RecordError("no labelled keypoints")
+        if not _is_text(str(record.get("image_id"))):
+            raise RecordError(BROKEN_TEXT)
         points = coco_points(record, self.body)
         with np.errstate(invalid="ignore", over="ignore"):
             seen = np.isfinite(points).all(1) & (points[:, 2] > 0) & (np.abs(points[:, :2]) < FARTHEST).all(1)

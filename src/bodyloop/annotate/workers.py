@@ -165,7 +165,8 @@ def _end_with(sentinel: int) -> None:
 
 
 def run_on_ray(tasks: Iterable[Task], settings: Settings, address: str) -> Iterator[Outcome]:
-    """Label crowds on a Ray cluster, one a core of it. The images, if any are needed, are read by the workers.
+    """Label crowds on a Ray cluster, one a core of it, or one a GPU. The images, if any are needed, are read by the
+    workers.
 
     Args:
         tasks: the crowds.
@@ -174,24 +175,32 @@ def run_on_ray(tasks: Iterable[Task], settings: Settings, address: str) -> Itera
             machine alone that ends with the run.
 
     Raises:
-        InputError: no Ray, no cluster at the address, settings that are no good, or workers that die again and again.
+        InputError: no Ray, no cluster at the address or one without the device, settings that are no good, or workers
+            that die again and again.
     """
-    ray = _ray()
+    ray = load_ray()
+    started = not ray.is_initialized()
     try:
-        ray.init(
-            address=None if address == "local" else address, log_to_driver=False, ignore_reinit_error=True
-        )
+        ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
     except Exception as error:  # whatever a cluster that cannot be reached makes Ray raise
         raise InputError(
             f"--ray {address}: no Ray cluster can be reached there ({error}); start one with 'ray start --head', or "
             "give its address"
         ) from None
-    label = ray.remote(num_cpus=1, max_retries=RETRIES)(_on_worker)
-    shared = ray.put(settings)
     waiting, given = iter(tasks), dict[Any, Task]()
     try:
+        wants = {"CPU": 1} if settings.device == "cpu" else {"CPU": 1, "GPU": 1}
+        if ray.cluster_resources().get("GPU", 0) < wants.get("GPU", 0):
+            raise InputError(
+                f"--device {settings.device}: expected a GPU in the Ray cluster, got none; give cpu, or start its "
+                "machines with 'ray start --num-gpus'"
+            )
+        label = ray.remote(num_cpus=1, num_gpus=wants.get("GPU", 0), max_retries=RETRIES)(_on_worker)
+        shared = ray.put(settings)
         while True:
-            room = max(1, int(ray.cluster_resources().get("CPU", 1))) * AHEAD - len(given)
+            resources = ray.cluster_resources()
+            workers = min(int(resources.get(name, 1)) for name in wants)
+            room = max(1, workers) * AHEAD - len(given)
             for task in islice(waiting, max(0, room)):
                 given[label.remote(task, shared)] = task
             if not given:
@@ -203,6 +212,8 @@ def run_on_ray(tasks: Iterable[Task], settings: Settings, address: str) -> Itera
     finally:
         for reference in given:
             ray.cancel(reference, force=False)
+        if started:
+            ray.shutdown()
 
 
 def _on_worker(task: Task, settings: Settings) -> Outcome | str:
@@ -227,7 +238,12 @@ def _got(ray: Any, reference: Any) -> Outcome:
     return found
 
 
-def _ray() -> Any:
+def load_ray() -> Any:
+    """Ray's module.
+
+    Raises:
+        InputError: if it is not installed.
+    """
     try:
         import ray
         import ray.exceptions
@@ -240,8 +256,13 @@ Runner = Callable[[Iterable[Task]], Iterator[Outcome]]
 
 
 def choose_runner(settings: Settings, workers: int, ray: str | None) -> Runner:
-    """How crowds are labelled: on Ray if an address is given, else in so many processes, else (0) in this one."""
+    """How crowds are labelled: on Ray if an address is given, else in so many processes, else (0) in this one.
+
+    Raises:
+        InputError: if Ray is wanted and not installed.
+    """
     if ray is not None:
+        load_ray()
         return lambda tasks: run_on_ray(tasks, settings, ray)
     if workers == 0:
         return lambda tasks: run_here(tasks, settings)

@@ -19,7 +19,8 @@ class Annotate:
     Writes labels in files of some hundred people, and report.html. A run that was stopped or killed goes on where it
     was when called again with the same options.
 
-    Exit status: 0 all went well, 1 nothing was found for some people (the rest is done), 2 nothing could be done.
+    Exit status: 0 all went well, 1 nothing was found for some people or an export was not written (the rest is done), 2
+    nothing could be done.
     """
 
     coco: Annotated[Path, tyro.conf.arg(metavar="FILE")]
@@ -55,6 +56,16 @@ class Annotate:
     """Keypoints that a person must have; others are left out and counted."""
     per_file: Annotated[int, tyro.conf.arg(metavar="N")] = 500
     """People in a file of labels."""
+    doubtful_mm: Annotated[float, tyro.conf.arg(metavar="MM")] = 150.0
+    """Labels are doubtful with a larger expected error of the vertices, mm."""
+    reject_mm: Annotated[float, tyro.conf.arg(metavar="MM")] = 250.0
+    """Labels are rejected with a larger expected error of the vertices, mm."""
+    reject_error: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.12
+    """Or with a larger mean reprojection error, as a share of the box."""
+    reject_pose: Annotated[float, tyro.conf.arg(metavar="NATS")] = 200.0
+    """Or with a less usual pose: its energy under the prior."""
+    reject_beta: Annotated[float, tyro.conf.arg(metavar="SD")] = 5.0
+    """Or with a larger shape coefficient, standard deviations."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Processes; one a core if not given."""
     ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="")] = None
@@ -63,6 +74,8 @@ class Annotate:
     """Export accepted and doubtful labels, too: neuralannot, eft, spin, human-data, amass, parquet."""
     report: bool = True
     """Write report.html."""
+    retry_failed: bool = False
+    """Label files again in which nothing was found for somebody, or somebody's picture could not be read."""
 
     def run(self) -> int:
         """Do it."""

@@ -1,7 +1,9 @@
 """Whom a reviewer sees, in which order."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,18 @@ from bodyloop.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class ReviewQueue:
-    """People in the order in which they are shown; of each only a few numbers are held in memory.
+    """People in the order in which they are shown; of each only a few numbers and the id are held in memory.
 
     Attributes:
         labels: where they are.
         file, row: (N,) their places.
+        ids: (N,) text.
     """
 
     labels: LabelFolder
     file: np.ndarray
     row: np.ndarray
+    ids: np.ndarray
 
     def __len__(self) -> int:
         return len(self.row)
@@ -34,7 +38,7 @@ class ReviewQueue:
         Raises:
             InputError: nobody, or a damaged file.
         """
-        files, rows, scores = [], [], []
+        files, rows, scores, ids = [], [], [], []
         for number in range(len(labels.files)):
             part = labels.part(number)
             if part is None:
@@ -43,6 +47,7 @@ class ReviewQueue:
             files.append(np.full(len(own), number, np.int32))
             rows.append(own.astype(np.int32))
             scores.append(part.figures["score"][own])
+            ids.append(part.crowd.ids[own])
         count = sum(map(len, rows))
         if not count:
             raise InputError(
@@ -50,7 +55,23 @@ class ReviewQueue:
                 f"{', '.join(VERDICTS)} with --verdicts"
             )
         order = np.argsort(np.concatenate(scores), kind="stable")
-        return cls(labels, np.concatenate(files)[order], np.concatenate(rows)[order])
+        columns = (np.concatenate(column)[order] for column in (files, rows, ids))
+        return cls(labels, *columns)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.ids.tolist())
+
+    def decided(self, decisions: Collection[str]) -> int:
+        """How many of them are among the ids of those on whom something was decided."""
+        return sum(person in self._known for person in decisions)
+
+    def undecided(self, number: int, decisions: Collection[str]) -> int | None:
+        """The first from a number on who is not among these ids, or the first at all; None if all are."""
+        for place in chain(range(number, len(self)), range(min(number, len(self)))):
+            if self.ids[place] not in decisions:
+                return place
+        return None
 
     def person(self, number: int) -> tuple[Labelled, int]:
         """The labels that somebody is among, and their row.

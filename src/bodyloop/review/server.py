@@ -39,9 +39,13 @@ class ReviewServer(ThreadingHTTPServer):
     """Serves the page, the pictures and what is decided.
 
     - ``GET /TOKEN/``: the page;
-    - ``GET /TOKEN/people/N``: JSON about the N-th person of the queue, with the decision on them if there is one;
+    - ``GET /TOKEN/people/N``: JSON about the N-th person of the queue, with the decision on them if there is one, and
+      how many people there are and are decided;
+    - ``GET /TOKEN/undecided/N``: ``{"number"}`` of the first from N on who is not decided, or of the first at all; null
+      if all are;
     - ``GET /TOKEN/pictures/N``: JPEG;
-    - ``POST /TOKEN/decisions``: ``{"id", "choice", "note"}``, on disk before it is answered.
+    - ``POST /TOKEN/decisions``: ``{"number", "id", "choice", "note"}``, the note if there is one; on disk before it is
+      answered.
     """
 
     daemon_threads = True
@@ -78,7 +82,12 @@ class ReviewServer(ThreadingHTTPServer):
         known = self.queue.about(number)
         decision = self.decisions.latest.get(known["id"])
         decided = None if decision is None else asdict(decision)
-        return known | {"of": len(self.queue), "decided": len(self.decisions.latest), "decision": decided}
+        return known | {"of": len(self.queue), "decided": self.decided, "decision": decided}
+
+    @property
+    def decided(self) -> int:
+        """How many of the queue are decided."""
+        return self.queue.decided(list(self.decisions.latest))
 
     def picture(self, number: int) -> bytes:
         """A JPEG of somebody."""
@@ -108,6 +117,10 @@ class _Handler(BaseHTTPRequestHandler):
                     self._send(HTTPStatus.OK, page, "text/html; charset=utf-8")
                 case ["people", number]:
                     self._json(HTTPStatus.OK, self.server.about(_number(number)))
+                case ["undecided", number]:
+                    decided = set(self.server.decisions.latest)
+                    first = self.server.queue.undecided(_number(number), decided)
+                    self._json(HTTPStatus.OK, {"number": first})
                 case ["pictures", number]:
                     self._send(HTTPStatus.OK, self.server.picture(_number(number)), "image/jpeg")
                 case _:
@@ -133,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.decisions.add(decision)
         except InputError as error:
             return self._json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error)})
-        self._json(HTTPStatus.OK, {"saved": asdict(decision), "decided": len(self.server.decisions.latest)})
+        self._json(HTTPStatus.OK, {"saved": asdict(decision), "decided": self.server.decided})
 
     def _decision(self) -> Decision:
         size = int(self.headers.get("Content-Length", ""))
