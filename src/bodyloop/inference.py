@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from bodyloop.nets.estimator import Estimator
 
 
+PATHS = 5
+"""Candidates of each person, if nobody says how many."""
+
+
 @dataclass(frozen=True)
 class InferJob(Job):
     """Recover the people in photos by a network.
@@ -29,14 +33,15 @@ class InferJob(Job):
         weights: the network (`bodyloop.nets.build.save_estimator`); the one that ships if None.
         refine: fit each person from the network's answer, and keep what has the lower energy.
         paths, choose: of networks that make candidates better (MION): how many of each person, and which answer is
-            theirs: the one that the consistency network finds nearest to the photo, or that of the lowest energy.
+            theirs: the one that the consistency network finds nearest to the photo, or that of the lowest energy;
+            `PATHS` and "cen" if None. Others take none.
         device: where the network and the fits run: "cpu", "cuda", "cuda:1" ...
     """
 
     weights: Path | None = None
     refine: bool = False
-    paths: int = 5
-    choose: Choice = "cen"
+    paths: int | None = None
+    choose: Choice | None = None
     device: str = "cpu"
 
 
@@ -45,7 +50,12 @@ def infer_photos(job: InferJob, progress: Callable[[int, int, str], None] | None
     device = find_device(job.device)
     network = load_estimator(find_weights(job.weights)).to(device)
     check_maps(job, network)
-    if not 1 <= job.paths <= MOST_CANDIDATES:
+    for name in ("paths", "choose"):
+        if getattr(job, name) is not None and not isinstance(network, Mrt):
+            raise InputError(
+                f"--{name}: this network gives one answer a person; leave it out, or give --weights mrt"
+            )
+    if job.paths is not None and not 1 <= job.paths <= MOST_CANDIDATES:
         raise InputError(f"--paths: expected 1 to {MOST_CANDIDATES}, got {job.paths}")
 
     def method(body: BodyModel, photos: list[Path]) -> Method:
@@ -143,8 +153,8 @@ class _Paths(_Inference):
             evidence,
             camera,
             self.body,
-            judge=default_cen() if self.job.choose == "cen" else None,
-            paths=self.job.paths,
+            judge=None if self.job.choose == "energy" else default_cen(),
+            paths=PATHS if self.job.paths is None else self.job.paths,
             refine=self.job.refine,
             surfaces=surfaces,
         ).to("cpu")
