@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,9 @@ from PIL import Image
 import bodyloop.detect
 from bodyloop.body import SKELETONS, BodyModel
 from bodyloop.cli import main
+from bodyloop.evaluate.protocols import PROTOCOLS
 from bodyloop.evidence import Evidence
+from bodyloop.train.recipes import RECIPES
 from bodyloop.view import load_npz
 from fit.people import CAMERA, observed
 
@@ -461,3 +464,10 @@ def test_mistaken_commands(capsys, arguments):
 def test_help(capsys, arguments):
     assert main(arguments) == 0
     assert "usage: bodyloop" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "names"), [("train", RECIPES), ("evaluate", PROTOCOLS)])
+def test_help_names_all_there_are(capsys, monkeypatch, command, names):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main([command, "--help"]) == 0
+    assert set(names) <= set(re.split(r"[^\w-]+", capsys.readouterr().out))

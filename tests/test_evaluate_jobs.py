@@ -15,15 +15,16 @@ from PIL import Image
 from bodyloop import evaluate_jobs
 from bodyloop.body import Bodies, BodyModel, builtin_atlas, face_parts
 from bodyloop.body.parts import partition
-from bodyloop.body.skeletons import MPI17, SPIN24
+from bodyloop.body.skeletons import H36M17, MPI17, SPIN24
 from bodyloop.cli import main
 from bodyloop.data.formats import open_dataset
-from bodyloop.data.part_maps import UPI_PARTS
 from bodyloop.data.synthetic import SyntheticPeople
 from bodyloop.evaluate.evaluation import joint_source
 from bodyloop.evaluate.protocols import J17
+from bodyloop.evidence.part_map import UPI_PARTS
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import build, save_estimator
+from bodyloop.nets.mrt import MrtConfig
 from bodyloop.raster import part_map, rasterize
 from bodyloop.view import save_npz
 from data.formats.test_folder_formats import save as save_sequence
@@ -382,6 +383,16 @@ def test_wrong_formats(evaluate, tmp_path: Path, body: BodyModel, people: Bodies
     assert "nobody of 5 people could be judged: 5 x no SMPL parameters" in run.text
 
 
+def test_networks_that_make_candidates_better_are_refused_before_anything_is_read(evaluate, tmp_path: Path):
+    save_estimator(build(MrtConfig("resnet18", 8, 64, 24, 2, 1, 1, 32)), tmp_path / "mrt.safetensors")
+    weights = ("--weights", tmp_path / "mrt.safetensors")
+    for people in (("--synthetic", "wild"), ("--data", tmp_path / "nowhere", "--protocol", "3dpw")):
+        run = evaluate(*weights, *people)
+        assert run.status == 2
+        assert "run bodyloop infer with it on the pictures and give its folder with --bodies" in run.text
+        assert not run.folder.exists()
+
+
 def test_mupots(evaluate, people: Bodies, body: BodyModel, tmp_path: Path):
     """Two frames, one with a result of both annotated people, one with none; the third's annotation is not valid."""
     placed = Bodies(people.rotations, people.betas, people.translation + torch.tensor([0.0, 0.0, 3.0]))
@@ -403,6 +414,18 @@ def test_mupots(evaluate, people: Bodies, body: BodyModel, tmp_path: Path):
     whole = evaluate(*arguments, "mupots-all", out="all")
     assert whole.status == 0, whole.text
     assert whole.value("pck") == pytest.approx(2 / 3, abs=1e-6), whole.scores
+    assert any("not those of the joint regressor" in note for note in whole.scores["notes"])
+    # Weights of each landmark's surroundings, in Human3.6M's order: joints within the 150 mm of the landmarks.
+    rest = body.points(Bodies.rest(), body.keypoints(H36M17)[0])
+    near = torch.exp(-torch.cdist(rest, body.v_template).square() / 0.001)
+    matrix = (near / near.sum(1, keepdim=True)).numpy()
+    np.save(tmp_path / "J_regressor_h36m.npy", matrix)
+    regressed = evaluate(
+        *arguments, "mupots-all", "--regressor", tmp_path / "J_regressor_h36m.npy", out="regressed"
+    )
+    assert regressed.status == 0, regressed.text
+    assert regressed.value("pck") == pytest.approx(2 / 3, abs=1e-6)
+    assert not any("not those of the joint regressor" in note for note in regressed.scores["notes"])
     matched = evaluate(*arguments, "mupots-matched", out="matched")
     assert matched.value("pck") == pytest.approx(1.0)
     assert matched.value("pa_mpjpe_mm") == pytest.approx(0, abs=0.01)

@@ -127,6 +127,15 @@ def test_people_too_small_to_crop(infer, folder: Path):
     assert "1 photo, 1 person found" in text
 
 
+@pytest.mark.parametrize("option", [("--paths", 3), ("--choose", "energy")])
+def test_options_of_candidates_are_refused_where_there_are_none(
+    infer, folder: Path, option: tuple[str, object]
+):
+    status, text = infer(folder / "a.png", *option)
+    assert status == 2
+    assert f"{option[0]}: this network gives one answer a person" in text
+
+
 def test_resume(infer, folder: Path):
     infer(folder / "a.png")
     status, text = infer(folder / "a.png", folder / "b.png", "--resume")

@@ -81,6 +81,8 @@ def test_from_the_command_line(body: BodyModel, tmp_path: Path, capsys):
     values = iuv_map(seen, builtin_atlas()).numpy()
     write_iuv(tmp_path / "anna_IUV.png", IuvMap(values[..., 0].astype(np.uint8), values[..., 1:].clip(0, 1)))
     labels = (part_map(seen, face_parts(body, "lsp")) + 1).numpy().astype(np.uint8)
+    labels = np.array([0, 1, 2, 4, 3, 6, 5], np.uint8)[labels]  # the files have the right side first
+    labels[0, 0] = 255
     Image.fromarray(labels).save(tmp_path / "anna_parts.png")
     Image.new("RGB", CAMERA.size, "gray").save(tmp_path / "anna.png")
     write_keypoints(tmp_path / "k.json", {"anna.png": evidence}, {"anna.png": CAMERA.size})

@@ -32,6 +32,11 @@ from made_up_crops import TINY
             "expected a folder with CMU motion capture",
         ),
         (["train", "spin", "--body", "nowhere.pkl"], "nowhere.pkl"),
+        (["train", "spin", "--atlas", "nowhere.mat"], "--atlas: is for SMPL's own body"),
+        (["train", "spin", "--mirror", "nowhere.mat"], "--mirror: is for SMPL's own body"),
+        (["train", "pose2d", "--precision", "bf16-mixed"], "--precision: 2D pose networks train in single"),
+        (["train", "pose2d", "--channels-last"], "--channels-last: 2D pose networks train"),
+        (["train", "pose2d", "--log", "tensorboard"], "--log: 2D pose networks train"),
         (["train", "spin", "--backbone", "nowhere.pth", "--set", "phases.0.data.0.domain=moon"], "moon"),
     ],
 )
@@ -60,6 +65,15 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be made"):
         train_network(TrainingJob("spin", tmp_path / "file" / "run", "smoke", accelerator="cpu"))
+
+
+def test_a_file_says_its_own_scale(tmp_path: Path):
+    file = tmp_path / "own.json"
+    file.write_text(to_text(get_recipe("spin", "smoke")))
+    assert TrainingJob(str(file), tmp_path).read() == get_recipe("spin", "smoke")
+    assert TrainingJob("spin", tmp_path).read() == get_recipe("spin", "cpu")
+    with pytest.raises(InputError, match=r"--scale: .*own\.json says all sizes itself"):
+        TrainingJob(str(file), tmp_path, "smoke").read()
 
 
 def test_motion_capture_is_part_of_the_recipe():

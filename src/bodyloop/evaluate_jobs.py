@@ -15,7 +15,7 @@ from bodyloop import __version__
 from bodyloop.annotate.estimates import find_device, find_weights
 from bodyloop.body import Atlas, Bodies, BodyModel, builtin_atlas, load_body, read_joint_regressor
 from bodyloop.body.densepose import read_densepose_atlas
-from bodyloop.body.skeletons import MPI17
+from bodyloop.body.skeletons import H36M17, MPI17, Skeleton
 from bodyloop.data.augment import AugmentConfig
 from bodyloop.data.batch import Layout
 from bodyloop.data.formats import FORMATS, DatasetSpec, open_dataset
@@ -26,7 +26,7 @@ from bodyloop.data.synthetic import MocapPoses, SyntheticPeople
 from bodyloop.data.synthetic.domains import DomainName
 from bodyloop.errors import InputError
 from bodyloop.evaluate.chunks import Chunk, chunk_file, load_chunk, open_run, save_chunk, with_notes
-from bodyloop.evaluate.evaluation import joint_source
+from bodyloop.evaluate.evaluation import joint_notes, joint_source
 from bodyloop.evaluate.methods import FitMethod, Method, NetworkMethod, SavedMethod
 from bodyloop.evaluate.mupots import MupotsFrame, mupots_scores
 from bodyloop.evaluate.mupots_files import read_mupots
@@ -39,6 +39,7 @@ from bodyloop.evaluate.synthetic import Against
 from bodyloop.evaluate.truth import truth_kind
 from bodyloop.geometry import Camera, CropTransform
 from bodyloop.nets.build import load_estimator
+from bodyloop.nets.estimator import Estimator
 from bodyloop.saved_results import Result, by_photo, match_results, read_results, result_of_photo
 from bodyloop.view.comparison import partial_comparison
 from bodyloop.writing import make_folder
@@ -140,8 +141,9 @@ def evaluate(
         return _evaluate_mupots(job, tell, progress)
     device = find_device(job.device)
     body = load_body(job.body)
+    network = None if job.weights is None else _network(job)  # Told before anything is read.
     source, about = _source(job, body, tell)
-    method, identity = _method(job, body.to(device), source)
+    method, identity = _method(job, body.to(device), source, network)
     tell(f"{about['people']}: {len(source):,} people, {method.name}")
     recipe = {key: value for key, value in about.items() if key != "notes"} | identity
     open_run(job.out, {"version": __version__, "chunk": CHUNK, "count": len(source), **recipe})
@@ -176,8 +178,8 @@ def _evaluate_mupots(job: EvaluateJob, tell: Tell, progress: Progress) -> Evalua
         )
     rules, body = PROTOCOLS[job.protocol], load_body(job.body)
     regressor = None
-    if job.regressor is not None and rules.skeleton is not None:
-        regressor = read_joint_regressor(job.regressor, body, rules.skeleton)
+    if job.regressor is not None:
+        regressor = _regressor(job.regressor, body, MPI17)
     joints = joint_source(body, MPI17, regressor)
     frames = list(read_mupots(Path(job.data.removeprefix("mupots:"))))
     if job.count is not None:
@@ -200,15 +202,26 @@ def _evaluate_mupots(job: EvaluateJob, tell: Tell, progress: Progress) -> Evalua
     scores, absolute = (mupots_scores(rules, several) for several in made)
     if "pck_abs" in scores.values:  # counted where people stood, not scaled to one height
         scores = replace(scores, values={**scores.values, "pck_abs": absolute.values["pck_abs"]})
-    scores = with_notes(
-        scores, f"Recovered by: {job.bodies}; pictures without a result: {len(frames) - seen:,}."
-    )
+    notes = [f"Recovered by: {job.bodies}; pictures without a result: {len(frames) - seen:,}."]
+    scores = with_notes(scores, *notes, *joint_notes(rules, body, regressor))
     make_folder(job.out)
     files = tuple(job.out / name for name in ("scores.json", "scores.csv", "report.html"))
     for path in files[:2]:
         scores.save(path)
     save_report(files[2], scores)
     return Evaluated(scores, files, ())
+
+
+def _regressor(path: Path, body: BodyModel, skeleton: Skeleton) -> Tensor:
+    """A regressor (K, V) of a protocol's joints from J_regressor_h36m.npy, whose rows are Human3.6M's: MPI-INF-3DHP
+    names the same joints in another order.
+
+    Raises:
+        InputError: see `read_joint_regressor`.
+    """
+    rows = H36M17 if skeleton == MPI17 else skeleton
+    matrix = read_joint_regressor(path, body, rows)
+    return matrix[[rows.index(name) for name in skeleton.keypoints]]
 
 
 def _seen_joints(result: Result | None, joints: Callable[[Bodies], Tensor]) -> tuple[Tensor, Tensor]:
@@ -266,7 +279,7 @@ def _source(job: EvaluateJob, body: BodyModel, tell: Tell) -> tuple[Source, dict
     kind = truth_kind(rules, chosen)
     regressor = None
     if job.regressor is not None and rules.skeleton is not None:
-        regressor = read_joint_regressor(job.regressor, body, rules.skeleton)
+        regressor = _regressor(job.regressor, body, rules.skeleton)
     source = RecordSource(
         chosen, rules, kind, models, regressor, _atlas(job, body) if kind == "dense" else None
     )
@@ -359,7 +372,26 @@ def _synthetic(
     }
 
 
-def _method(job: EvaluateJob, body: BodyModel, source: Source) -> tuple[Method, dict[str, Any]]:
+def _network(job: EvaluateJob) -> Estimator:
+    """The network whose answers are judged.
+
+    Raises:
+        InputError: no such network, or one that makes candidates better, which nobody has here.
+    """
+    path = find_weights(job.weights)
+    network = load_estimator(path)
+    if network.needs_candidate:
+        raise InputError(
+            f"--weights {job.weights}: this network makes candidates better, which have to be found first; run "
+            "bodyloop infer with it on the pictures and give its folder with --bodies (of synthetic people: bodyloop "
+            "reproduce mion-table1)"
+        )
+    return network
+
+
+def _method(
+    job: EvaluateJob, body: BodyModel, source: Source, network: Estimator | None
+) -> tuple[Method, dict[str, Any]]:
     """What recovers people, and what its answers depend on."""
     if job.method == "fit":
         return FitMethod(body), {"method": "fit"}
@@ -372,10 +404,9 @@ def _method(job: EvaluateJob, body: BodyModel, source: Source) -> tuple[Method, 
             raise InputError(f"--bodies {job.bodies}: nobody in it belongs to any of {len(source):,} people")
         identity = {"bodies": str(job.bodies.resolve()), "files": len(results), "newest": newest}
         return SavedMethod(found, str(job.bodies), body), identity
-    path = find_weights(job.weights)
-    network = load_estimator(path).to(body.device)
+    network, path = network or _network(job), find_weights(job.weights)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return NetworkMethod(network, body, path.name), {"weights": digest}
+    return NetworkMethod(network.to(body.device), body, path.name), {"weights": digest}
 
 
 def _ids(source: Source) -> list[Record]:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from bodyloop.nets.estimator import Estimator
 
 
+PATHS = 5
+"""Candidates of each person, if nobody says how many."""
+
+
 @dataclass(frozen=True)
 class InferJob(Job):
     """Recover the people in photos by a network.
@@ -41,15 +45,16 @@ class InferJob(Job):
         weights: the network (`bodyloop.nets.build.save_estimator`); the one that ships if None.
         refine: fit each person from the network's answer, and keep what has the lower energy.
         paths, choose: of networks that make candidates better (MION): how many of each person, and which answer is
-            theirs: the one that the consistency network finds nearest to the photo, or that of the lowest energy.
+            theirs: the one that the consistency network finds nearest to the photo, or that of the lowest energy;
+            `PATHS` and "cen" if None. Others take none.
         judge, pool: consistency network and pool of candidates instead of those that ship.
         device: where the network and the fits run: "cpu", "cuda", "cuda:1" ...
     """
 
     weights: Path | None = None
     refine: bool = False
-    paths: int = 5
-    choose: Choice = "cen"
+    paths: int | None = None
+    choose: Choice | None = None
     judge: Path | None = None
     pool: Path | None = None
     device: str = "cpu"
@@ -60,9 +65,15 @@ def infer_photos(job: InferJob, progress: Callable[[int, int, str], None] | None
     device = find_device(job.device)
     network = load_estimator(find_weights(job.weights)).to(device)
     check_maps(job, network)
-    if not 1 <= job.paths <= MOST_CANDIDATES:
+    for name in ("paths", "choose", "judge", "pool"):
+        if getattr(job, name) is not None and not isinstance(network, Mrt):
+            raise InputError(
+                f"--{name}: this network gives one answer a person; leave it out, or give --weights mrt"
+            )
+    if job.paths is not None and not 1 <= job.paths <= MOST_CANDIDATES:
         raise InputError(f"--paths: expected 1 to {MOST_CANDIDATES}, got {job.paths}")
-    _check_files(job, network)
+    if job.judge is not None and job.choose == "energy":
+        raise InputError(f"--judge {job.judge}: goes with --choose cen; choose that, or leave it out")
     pool = None if job.pool is None else CandidatePool.load(job.pool)
     judge = None if job.judge is None else load_judge(job.judge).to(device)
 
@@ -74,21 +85,6 @@ def infer_photos(job: InferJob, progress: Callable[[int, int, str], None] | None
         return _Inference(job, body.to(device), network, maps)
 
     return work(job, method, progress)
-
-
-def _check_files(job: InferJob, network: "Estimator") -> None:
-    """Refuse a pool or a judge that nobody would ask.
-
-    Raises:
-        InputError: naming the option.
-    """
-    for option, given in (("--pool", job.pool), ("--judge", job.judge)):
-        if given is not None and not network.needs_candidate:
-            raise InputError(
-                f"{option} {given}: this network starts from no candidates; leave it out, or give --weights mrt"
-            )
-    if job.judge is not None and job.choose != "cen":
-        raise InputError(f"--judge {job.judge}: goes with --choose cen; add that, or leave it out")
 
 
 def check_maps(job: InferJob, network: "Estimator") -> None:
@@ -178,8 +174,8 @@ class _Paths(_Inference):
             evidence,
             camera,
             self.body,
-            judge=(self.judge or default_cen()) if self.job.choose == "cen" else None,
-            paths=self.job.paths,
+            judge=None if self.job.choose == "energy" else (self.judge or default_cen()),
+            paths=PATHS if self.job.paths is None else self.job.paths,
             refine=self.job.refine,
             surfaces=surfaces,
             pool=self.pool,

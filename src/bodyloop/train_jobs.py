@@ -63,7 +63,7 @@ class TrainingJob:
     Attributes:
         recipe: name, or a JSON file as runs write it.
         out: folder of the run.
-        scale: of a named recipe.
+        scale: of a named recipe, "cpu" if None; a file says its own.
         set: changes, "NAME=VALUE" with dotted names.
         crops: folder for the crops of all runs; ``crops`` beside the run's if None.
         mocap: folder with motion capture, from which synthetic people then take their poses.
@@ -81,7 +81,7 @@ class TrainingJob:
 
     recipe: str
     out: Path
-    scale: str = "cpu"
+    scale: str | None = None
     set: tuple[str, ...] = ()
     crops: Path | None = None
     mocap: Path | None = None
@@ -110,14 +110,16 @@ class TrainingJob:
             path = Path(self.recipe)
             if not path.is_file():
                 raise InputError(f"{path}: no such file; expected a recipe in JSON")
+            if self.scale is not None:
+                raise InputError(f"--scale: {path} says all sizes itself; leave it out, or name a recipe")
             recipe = _read_recipe(path)
         elif self.recipe in OTHERS:
-            scales = [scale for scale in SIZES if scale == self.scale]
+            scales = [scale for scale in SIZES if scale == (self.scale or "cpu")]
             if not scales:
                 raise InputError(f"no scale is called {self.scale!r}; expected one of {', '.join(SIZES)}")
             recipe = OTHERS[self.recipe](scales[0])
         else:
-            recipe = get_recipe(self.recipe, self.scale)
+            recipe = get_recipe(self.recipe, self.scale or "cpu")
         if self.mocap is not None:
             recipe = with_mocap(recipe)
         for change in self.set:
@@ -195,6 +197,13 @@ def train_network(
             "--backbone: a consistency network begins as its recipe says; leave it out, or --set training.start=random"
         )
     given = None if isinstance(recipe, CenRecipe) else _given(job.backbone, recipe)
+    if isinstance(recipe, Pose2dRecipe | CenRecipe):
+        for name, usual in (("precision", "32-true"), ("channels_last", False), ("log", "csv")):
+            if getattr(job, name) != usual:
+                raise InputError(
+                    f"--{name.replace('_', '-')}: 2D pose and consistency networks train in single precision with "
+                    "their own memory layout, and write no other log; leave it out"
+                )
     cores = len(os.sched_getaffinity(0))
     workers = min(1, cores - 1) if job.workers is None else job.workers
     machine = Machine(
@@ -329,6 +338,9 @@ def _roles(recipe: AnyRecipe) -> dict[str, str]:
 def _surface(job: TrainingJob) -> Surface | None:
     """The atlas of the job's body."""
     if job.body is None:
+        for name in ("atlas", "mirror"):
+            if getattr(job, name) is not None:
+                raise InputError(f"--{name}: is for SMPL's own body; give that with --body, or leave it out")
         return Surface.builtin()
     if job.atlas is None:
         return None
@@ -429,7 +441,7 @@ def _command(job: TrainingJob) -> str:
     """What to type for the same weights; files by their names alone."""
     words = ["bodyloop train", Path(job.recipe).name, "-o DIR"]
     if not job.recipe.endswith(".json"):
-        words.append(f"--scale {job.scale}")
+        words.append(f"--scale {job.scale or 'cpu'}")
     if job.set:
         words.append(f"--set {' '.join(job.set)}")
     for name in ("mocap", "body", "atlas", "mirror", "backbone"):

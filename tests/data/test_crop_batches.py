@@ -188,6 +188,26 @@ def test_several_sources_in_one_batch(crops: Crops, body: BodyModel):
     assert batch.iuv[2].abs().max() == 0
     assert (batch.source.tolist(), batch.row.tolist()) == ([1, 0, 2], [3, 3, 0])
     assert batch.names == ("made/3", "made/3", "made/0")
+    assert (batch.dense_weight > 0).any(1).tolist() == [True, True, False]
+
+
+class _OtherMirror(ChartMirror):
+    """Charts that mirror otherwise: their U the other way around too."""
+
+    def __call__(self, part: torch.Tensor, uv: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        part, uv = super().__call__(part, uv)
+        return part, torch.stack([1 - uv[..., 0], uv[..., 1]], -1)
+
+
+def test_dense_points_mirror_as_their_sources_charts_do(crops: Crops, body: BodyModel):
+    sources = [CropSource(crops), CropSource(crops, mirror=_OtherMirror())]
+    batches = CropBatches(sources, AugmentConfig(SIDE, flip_chance=1.0), body)
+    batch = batches.lesson([Draw(0, 3, 0), Draw(1, 3, 0)], np.random.default_rng(0)).batch
+    there = batch.dense_part[0] > 0
+    assert there.any()
+    assert torch.equal(batch.dense_part[0], batch.dense_part[1])
+    usual, other = batch.dense_uv[:, there]
+    assert torch.equal(other, torch.stack([1 - usual[:, 0], usual[:, 1]], 1))
 
 
 def test_the_same_seed_is_the_same_batch(crops: Crops, body: BodyModel):

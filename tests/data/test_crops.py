@@ -1,6 +1,7 @@
 """Crops on disk: the same whoever draws them, complete or not there, and as true as the records."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from bodyloop.body import BodyModel
 from bodyloop.data import crops as module
 from bodyloop.data.augment import AugmentConfig
 from bodyloop.data.batch import Layout
-from bodyloop.data.crops import MANIFEST, Crops, CropSpec, Surface, draw_crops, read_spec
-from bodyloop.data.mixture import RecordDataset
+from bodyloop.data.crop_batches import CropBatches, CropSource
+from bodyloop.data.crops import FLAGS, MANIFEST, Crops, CropSpec, Surface, draw_crops, read_spec
+from bodyloop.data.mixture import Draw, RecordDataset
 from bodyloop.data.record import Record
 from bodyloop.errors import InputError
 from made_up_people import full_record
@@ -114,6 +116,46 @@ def test_other_crops_go_elsewhere(tmp_path: Path, records: list[Record]):
         draw_crops([], SPEC, tmp_path)
     with pytest.raises(InputError, match="resolution"):
         CropSpec("made", {}, resolution=40, maps=80)
+
+
+def without_pictures(records: list[Record], missing: set[int], folder: Path) -> list[Record]:
+    """The records, the pictures of some in files that are not there."""
+    return [replace(r, image=folder / f"{i}.jpg") if i in missing else r for i, r in enumerate(records)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_people_whose_pictures_are_missing_count_for_nothing(
+    workers: int, tmp_path: Path, records: list[Record], body: BodyModel
+):
+    """Nobody stands in for them, and all others are as they were."""
+    whole, told = draw_crops(records, SPEC, tmp_path / "whole"), []
+    some = without_pictures(records, {1, 5}, tmp_path)
+    crops = draw_crops(some, SPEC, tmp_path / "some", workers=workers, tell=told.append)
+    (line,) = told
+    assert "2 of 7 records cannot be read" in line
+    assert "1.jpg" in line
+    there = [i for i in range(7) if i not in (1, 5)]
+    for name in SPEC.layout.names or ():
+        assert np.array_equal(crops.rows(there)[name], whole.rows(there)[name]), name
+    empty = crops.rows([1, 5])
+    assert empty["id"].tolist() == [b"1", b"5"]
+    for name in ("image", "confidence", "joints_known", "dense_weight", "parts", "iuv", *FLAGS):
+        assert not empty[name].any(), name
+    batch = CropBatches([CropSource(crops)], AugmentConfig(24), body).lesson(
+        [Draw(0, i, i) for i in range(7)], np.random.default_rng(0)
+    )
+    assert all(
+        v.isfinite().all() for v in (batch.batch.keypoints, batch.batch.camera.focal, batch.batch.image)
+    )
+    draw_crops(some, SPEC, tmp_path / "some", tell=told.append)
+    assert len(told) == 1, "told when they are drawn"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_without_any_picture_is_given_up(workers: int, tmp_path: Path, records: list[Record]):
+    with pytest.raises(InputError, match=r"none of the first 2 records can be read: .*0\.jpg"):
+        draw_crops(without_pictures(records, {0, 1}, tmp_path)[:2], SPEC, tmp_path / "none", workers=workers)
+    assert set(contents(tmp_path / "none")) == {MANIFEST}
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])

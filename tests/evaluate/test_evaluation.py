@@ -6,14 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from bodyloop.body import Atlas, Bodies, BodyModel, builtin_atlas, face_parts
-from bodyloop.body.parts import partition
 from bodyloop.body.skeletons import H36M17, SPIN24
 from bodyloop.errors import InputError
 from bodyloop.evaluate.evaluation import UNLABELLED, Truth, evaluate_bodies, joint_source
-from bodyloop.evaluate.lsp_files import read_part_map, read_silhouette
 from bodyloop.evaluate.metrics import auc, joint_errors, mpjpe, pa_mpjpe, pck
 from bodyloop.evaluate.protocols import J14, J17, PROTOCOLS
 from bodyloop.evidence import DenseKeypoints
@@ -189,32 +186,6 @@ def test_lsp_in_images_of_different_sizes(found, truth, body, tmp_path: Path):
         evaluate_bodies(protocol, near, kept, body)
     with pytest.raises(InputError, match="needs silhouettes and part maps"):
         evaluate_bodies(protocol, near, Truth(LABELS, silhouettes=masks), body, cameras=cameras)
-
-
-def test_lsp_files(tmp_path: Path):
-    labels = np.array([[0, 1, 2, 3], [4, 5, 6, 255]], dtype=np.uint8)
-    Image.fromarray(labels).save(tmp_path / "parts.png")
-    names = partition("lsp").parts
-    found = read_part_map(tmp_path / "parts.png")
-    assert found[0, 0] == -1
-    assert found[1, 3] == UNLABELLED
-    assert [names[i] for i in [*found[0, 1:].tolist(), *found[1, :3].tolist()]] == [
-        "head", "torso", "right_arm", "left_arm", "right_leg", "left_leg",
-    ]  # fmt: skip
-    indexed = Image.fromarray(labels).convert("P")
-    indexed.putpalette([7, 99, 3] * 256)
-    indexed.putdata(labels.flatten().tolist())
-    indexed.save(tmp_path / "palette.png")
-    assert torch.equal(read_part_map(tmp_path / "palette.png"), found)
-    Image.fromarray((labels > 3).astype(np.uint8) * 255).convert("RGB").save(tmp_path / "mask.png")
-    assert read_silhouette(tmp_path / "mask.png").tolist() == [[False] * 4, [True] * 4]
-    Image.fromarray(labels * 30).save(tmp_path / "strange.png")
-    with pytest.raises(InputError, match=r"expected labels 0 to 6 and 255, got 30"):
-        read_part_map(tmp_path / "strange.png")
-    (tmp_path / "text.png").write_text("nothing")
-    for path in ("text.png", "missing.png"):
-        with pytest.raises(InputError, match="cannot be read as a picture"):
-            read_silhouette(tmp_path / path)
 
 
 def dense_points(truth: Bodies, body: BodyModel, atlas: Atlas, camera: Camera) -> tuple[DenseKeypoints, ...]:

@@ -3,7 +3,7 @@
 import pytest
 
 from bodyloop.body.skeletons import H36M17, MPI17, SPIN24
-from bodyloop.evaluate.protocols import J14, J17, PROTOCOLS, get_protocol
+from bodyloop.evaluate.protocols import J14, J17, PROTOCOLS
 from bodyloop.evaluate.scores import METRICS
 
 
@@ -56,9 +56,3 @@ def test_the_test_sets_17_joints_are_spins():
 def test_records(image: str, protocols: set[str]):
     anything = {"3dpw", "up-3d", "coco-densepose"}  # their test sets are lists or folders of their own
     assert {p.name for p in PROTOCOLS.values() if p.keeps(image)} - anything == protocols
-
-
-def test_unknown_names_are_answered_with_the_known():
-    assert get_protocol("3dpw").title == "3DPW, test set"
-    with pytest.raises(KeyError, match=r"no protocol 'nonsense'; known: h36m-p1"):
-        get_protocol("nonsense")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bodyloop.body import BodyModel, face_parts
 from bodyloop.body.parts import PARTITIONS
-from bodyloop.evaluate.segmentation import Confusion, confusion, draw_parts, segment_bodies
+from bodyloop.evaluate.segmentation import Confusion, confusion, draw_parts
 from bodyloop.geometry import Camera
 from bodyloop.raster import part_map, rasterize
 from made_up import random_bodies
@@ -156,16 +156,7 @@ def test_merging_counts_is_merging_maps(name: str):
     assert torch.equal(merged.foreground().counts, fine.foreground().counts)
 
 
-def test_bodies_are_drawn_and_compared(body: BodyModel):
+def test_bodies_are_drawn_a_few_at_a_time(body: BodyModel):
     bodies = random_bodies(5, dtype=torch.float32)
     truth = part_map(rasterize(body.vertices(bodies), body.faces, CAMERA), face_parts(body, "lsp"))
     assert torch.equal(torch.cat(list(draw_parts(bodies, CAMERA, body, "lsp", chunk=2))), truth)
-    right = segment_bodies(bodies, CAMERA, body, truth, "lsp", chunk=2)
-    assert (right.iou() == 1).all()
-    others = random_bodies(5, seed=1, dtype=torch.float32)
-    wrong = segment_bodies(others, CAMERA, body, truth, "lsp", chunk=2)
-    assert (wrong.iou() < 0.9).all()
-    whole = segment_bodies(others, CAMERA, body, truth, "lsp")
-    assert torch.equal(whole.counts, wrong.counts), "the number drawn at once does not matter"
-    nowhere = torch.zeros_like(truth, dtype=torch.bool)
-    assert torch.equal(segment_bodies(others, CAMERA, body, truth, "lsp", nowhere, 3).counts, wrong.counts)

@@ -10,9 +10,9 @@ from bodyloop.body import Bodies, BodyModel, face_parts
 from bodyloop.body.parts import PARTITIONS
 from bodyloop.data.synthetic import SyntheticSample
 from bodyloop.errors import InputError
-from bodyloop.evaluate.metrics import pa_mpjpe
+from bodyloop.evaluate.metrics import joint_errors, pa_mpjpe, pa_mpjpe_axes
 from bodyloop.evaluate.scores import Scores
-from bodyloop.evaluate.synthetic import POINTS, surface_scores, synthetic_scores
+from bodyloop.evaluate.synthetic import POINTS, keypoint_shares, surface_scores, synthetic_scores
 from bodyloop.geometry import Camera
 from bodyloop.raster import Fragments, part_map, rasterize
 from made_up import random_bodies
@@ -54,6 +54,8 @@ def test_the_truth_has_no_error(samples: SyntheticSample, body: BodyModel):
                 assert line.value < 1e-3
             elif line.metric == "dkd_px":
                 assert line.value < 0.01
+            elif line.metric.endswith("auc"):
+                assert line.value == pytest.approx(30 / 31), "nothing is nearer than the threshold 0"
             else:
                 assert line.value == 1
 
@@ -84,6 +86,42 @@ def test_figures_against_slow_twins(samples: SyntheticSample, found: Bodies, bod
             int((f & t).sum()) / int((f | t).sum())
         )
     assert torch.allclose(scores.values["pa_mpjpe_mm"], pa_mpjpe(joints, true_joints).double())
+    along = torch.stack([scores.values[f"pa_{axis}_mm"] for axis in "xyz"], 1)
+    assert torch.allclose(along, pa_mpjpe_axes(joints, true_joints).double())
+    assert torch.allclose(scores.values["pa_pve_mm"], pa_mpjpe(vertices, true_vertices).double())
+    for prefix, errors in (
+        ("", scores.joint_errors),
+        ("pa_", joint_errors(joints, true_joints, "similarity")),
+    ):
+        assert torch.allclose(scores.values[f"{prefix}pck"], (errors < 150).double().mean(1))
+        shares = [(errors < mm).double().mean(1) for mm in range(0, 151, 5)]
+        assert torch.allclose(scores.values[f"{prefix}auc"], torch.stack(shares).mean(0))
+    places = 1000 * (joints - true_joints).norm(dim=-1)
+    assert torch.allclose(scores.values["pck_abs"], (places < 150).double().mean(1))
+
+
+def test_absolute_places_and_heads(samples: SyntheticSample, body: BodyModel):
+    """Two metres further away nothing is where it was, though from the pelvis on all is; half of a head to the side is
+    near enough, more is not."""
+    truth, depth = samples.bodies, torch.tensor([0.0, 0.0, 2.0])
+    away = synthetic_scores(dataclasses.replace(truth, translation=truth.translation + depth), samples, body)
+    assert away.values["pck_abs"].tolist() == [0] * 5
+    assert away.values["pck"].tolist() == [1] * 5
+    side = torch.tensor([1.0, 0.0, 0.0])
+    shares = [
+        keypoint_shares(
+            dataclasses.replace(truth, translation=truth.translation + metres * side),
+            truth,
+            samples.camera,
+            body,
+        ).mean()
+        for metres in (0.0, 0.02, 0.5)
+    ]
+    assert shares[0] == 1
+    assert shares[1] > 0.9
+    assert shares[2] < 0.1
+    out = dataclasses.replace(truth, translation=truth.translation + 50 * side)
+    assert keypoint_shares(truth, out, samples.camera, body).isnan().all(), "nobody is in the picture"
 
 
 def test_dense_keypoint_distance_against_a_slow_twin(

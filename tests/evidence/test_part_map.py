@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bodyloop.body.parts import PARTITIONS
+from bodyloop.data.part_maps import GreyPng
 from bodyloop.errors import InputError
 from bodyloop.evidence import IuvMap, PartMap, read_parts, write_iuv
+from bodyloop.evidence.part_map import UNKNOWN, UPI_PARTS
 from drawn_iuv import drawn
 
 LABELS = np.tile(np.arange(15, dtype=np.uint8), (10, 2))
@@ -39,6 +42,17 @@ def test_an_iuv_map_gives_its_parts(tmp_path: Path, suffix: str):
     assert set(part[np.isin(charts, (23, 24))]) == {14}, "the head's halves are one part"
     assert set(part[charts == 2]) == {1}
     assert set(part[np.isin(charts, (4,))]) == {3}, "the left hand"
+
+
+def test_files_of_lsp_have_the_right_side_first_and_pixels_without_a_class(tmp_path: Path):
+    labels = np.array([[0, 1, 2, 3], [4, 5, 6, UNKNOWN]], np.uint8)
+    found = read_parts(saved(tmp_path / "a.png", labels), "lsp").labels
+    names = ("background", *PARTITIONS["lsp"].parts)
+    assert [names[i] for i in found.ravel()] == [
+        "background", "head", "torso", "right_arm", "left_arm", "right_leg", "left_leg", "background",
+    ]  # fmt: skip
+    stored = GreyPng(tmp_path / "a.png", "lsp", UPI_PARTS).read().labels
+    assert np.array_equal(np.where(stored == UNKNOWN, 0, stored), found), "as in data sets"
 
 
 @pytest.mark.parametrize(

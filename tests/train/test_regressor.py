@@ -19,6 +19,8 @@ from bodyloop.nets.estimator import Estimate
 from bodyloop.priors.adversarial import Adversarial
 from bodyloop.train.config import Supervision
 from bodyloop.train.regressor import Regressor, Targets, project
+from bodyloop.train.run import loss_names
+from bodyloop.train.settings import to_data
 from made_up import random_bodies
 from made_up_crops import SIDE, TINY
 from made_up_people import full_record
@@ -123,6 +125,26 @@ def test_stages_are_averaged(regressor: Regressor, lesson: Lesson):
     assert float(found) == pytest.approx(float(sum(own)) / 2)
     alone = regressor.losses(both, lesson, targets, replace(weights, every_stage=False))["joints"]
     assert float(alone) == pytest.approx(float(own[1]))
+
+
+def test_what_a_detector_found_counts_as_much_as_is_said(regressor: Regressor, lesson: Lesson):
+    """With 0 as if it were not labelled, as SPIN's released code has it."""
+    detected = torch.zeros_like(lesson.batch.detected)
+    detected[:, ::2] = True
+    some = replace(lesson, batch=replace(lesson.batch, detected=detected))
+    without = replace(
+        lesson, batch=replace(lesson.batch, confidence=torch.where(detected, 0.0, lesson.batch.confidence))
+    )
+    found = answer(nudged(lesson.batch.bodies), lesson)
+
+    def loss(one: Lesson, weights: Supervision) -> float:
+        return float(regressor.losses(found, one, Targets.labelled(one.batch), weights)["keypoints"])
+
+    weights = Supervision(keypoints=1.0)
+    assert loss(some, weights) == loss(lesson, weights) != loss(without, weights)
+    assert loss(some, replace(weights, detected=0.0)) == loss(without, weights)
+    assert loss_names(replace(weights, detected=0.5)) == ["keypoints"], "a factor is no loss"
+    assert "detected" not in to_data(weights), "digests of recipes stay"
 
 
 @pytest.mark.parametrize("name", list(TINY))

@@ -135,9 +135,7 @@ def trained(recipe: Recipe, out: Path, crops: Path, tell=lambda text: None) -> P
     out.parent.mkdir(parents=True, exist_ok=True)
     file = out.parent / f"{out.name}.json"
     file.write_text(to_text(recipe))
-    done, _ = train_network(
-        TrainingJob(str(file), out, "smoke", (), crops, accelerator="cpu", workers=0), tell
-    )
+    done, _ = train_network(TrainingJob(str(file), out, None, (), crops, accelerator="cpu", workers=0), tell)
     return done.last
 
 

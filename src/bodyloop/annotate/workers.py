@@ -6,10 +6,8 @@ process that asked writes. A worker that dies costs nothing but time: its crowd 
 
 import json
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +24,7 @@ from bodyloop.annotate.methods import Settings
 from bodyloop.data.crowd import Crowd, npz_bytes
 from bodyloop.errors import InputError
 from bodyloop.fit.threads import one_thread
+from bodyloop.processes import end_with_parent
 
 AHEAD = 2
 """Crowds given out for each worker: one that it works on, and the next."""
@@ -146,9 +145,7 @@ def _begin_worker() -> None:
     """One core a worker, which ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its parent, which says what there is to say
     _use_one_core()
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker has a parent"
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    end_with_parent()
 
 
 def _use_one_core() -> None:
@@ -156,12 +153,6 @@ def _use_one_core() -> None:
     import numba
 
     numba.set_num_threads(1)
-
-
-def _end_with(sentinel: int) -> None:
-    """Leave as soon as the parent is gone: it may have been killed, and nobody would take the results."""
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
 
 
 def run_on_ray(tasks: Iterable[Task], settings: Settings, address: str) -> Iterator[Outcome]:

@@ -59,12 +59,15 @@ class Train:
     """
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
-    """rong, rong-iuv, rong-parts, rong-image-iuv, rong-image-parts, spin, spin-static, spin-unpaired, hmr,
-    hmr-unpaired, zanfir, everything, moon-f, moon-g, moon-g-hmr, moon-g-two-branch, pose2d; or a recipe.json."""
+    """rong, rong-iuv, rong-parts, rong-image-iuv, rong-image-parts, spin, spin-static, spin-unpaired, spin-anchored,
+    hmr, hmr-unpaired, zanfir, mrt, mrt-place, everything, moon-f, moon-g, moon-g-hmr, moon-g-two-branch, pose2d; or a
+    recipe.json."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder of this run."""
-    scale: Literal["smoke", "cpu", "gpu"] = "cpu"
-    """smoke: seconds, to see that all works. cpu: small networks. gpu: the paper's sizes."""
+    scale: Annotated[
+        Literal["smoke", "cpu", "gpu"] | None, tyro.conf.arg(metavar="smoke|cpu|gpu", help_behavior_hint="")
+    ] = None
+    """smoke: seconds, to see that all works. cpu: small networks, if not given. gpu: the paper's sizes."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")] = ()
     """Changes of the recipe by dotted names, e.g. phases.0.steps=2000 optimiser.batch=32."""
     crops: Cache = None
@@ -128,7 +131,7 @@ class Evaluate:
     data: Annotated[str | None, tyro.conf.arg(metavar="[FORMAT:]PATH", help_behavior_hint="")] = None
     """Data set; the format is told by the content if it is not named (docs/formats.md)."""
     protocol: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
-    """h36m-p1, h36m-p2, 3dpw, mpi-inf-3dhp, lsp-segmentation, up-3d or coco-densepose."""
+    """h36m-p1, h36m-p2, 3dpw, mpi-inf-3dhp, mupots-all, mupots-matched, lsp-segmentation, up-3d or coco-densepose."""
     images: Annotated[Path | None, Folder] = None
     """That the data set's image names are relative to."""
     masks: Annotated[Path | None, Folder] = None

@@ -134,11 +134,13 @@ class Infer(Photos):
     The general network that ships, if left out."""
     refine: bool = False
     """Fit each person from the network's answer, and keep what has the lower energy."""
-    paths: int = 5
-    """Candidates of each person, for networks that make those better."""
-    choose: Literal["cen", "energy"] = "cen"
-    """Which answer from several candidates is a person's: the one that a network finds nearest to the photo, or that of
-    lowest energy. The others are kept in body.npz, for bodyloop view."""
+    paths: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Candidates of each person, for networks that make those better; 5 if not given."""
+    choose: Annotated[
+        Literal["cen", "energy"] | None, tyro.conf.arg(metavar="cen|energy", help_behavior_hint="")
+    ] = None
+    """Which answer from several candidates is a person's: the one that a network finds nearest to the photo (cen, if
+    not given), or that of lowest energy. The others are kept in body.npz, for bodyloop view."""
     judge: Annotated[Path | None, File] = None
     """That network, if not the one that ships: of bodyloop train cen."""
     pool: Annotated[Path | None, File] = None

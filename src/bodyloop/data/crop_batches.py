@@ -114,7 +114,8 @@ class CropSource:
         crops: on disk.
         labels: which of its labels count. Maps that a network looks at are no labels: they stay.
         skeleton: name of the keypoint set that is labelled in 2D; all landmarks there are if None.
-        mirror: of the atlas that its IUV maps are for; without it mirrored crops have none.
+        mirror: of the atlas that its IUV maps are for; without it mirrored crops have none, and no dense
+            keypoints.
         errors: of its dense keypoints.
         surface: on which points with noise are found anew; the built-in body's if None.
         known: features of versions of its crops, in place of pictures; all data sets of a mixture have some or none.
@@ -286,7 +287,7 @@ class CropBatches:
             values[name] &= _tensor(three_d)
         seen = features is None
         maps, part_targets, has_targets = self._maps(rows, source, kept, changes, seen)
-        dense = self._dense(rows, kept["dense"], changes)
+        dense = self._dense(rows, source, kept["dense"], changes)
         corners, barycentric = dense.pop("corners"), dense.pop("barycentric")
         values |= maps | dense | self._places(rows, changes)
         values |= _keypoints(rows, kept["keypoints"], landmarks, changes) | _joints(rows, three_d, changes)
@@ -374,19 +375,25 @@ class CropBatches:
         own = [source.crops.spec.partition for source in self.sources]
         return np.array([name is not None and merges_into(partition, name) for partition in own])
 
-    def _dense(self, rows: np.ndarray, keeps: np.ndarray, changes: Changes) -> dict[str, Tensor]:
+    def _dense(
+        self, rows: np.ndarray, source: np.ndarray, keeps: np.ndarray, changes: Changes
+    ) -> dict[str, Tensor]:
         pixels = changes.forth(rows["dense_pixels"])
         weight = rows["dense_weight"] * keeps[:, None]
         weight = np.where(changes.covered(pixels[..., 0], pixels[..., 1]), 0.0, weight).astype(np.float32)
-        there, people = weight > 0, np.arange(len(rows))
-        side = changes.flip.astype(np.int64)
+        side, people = changes.flip.astype(np.int64), np.arange(len(rows))
         part, uv = _tensor(rows["dense_part"]).long(), _tensor(rows["dense_uv"])
-        flipped, mirrored = ChartMirror()(part, uv)
-        flip = torch.from_numpy(changes.flip)
+        for number, own in enumerate(self.sources):
+            flipped = torch.from_numpy((source == number) & changes.flip)
+            if own.mirror is None:  # of which nobody knows how its charts mirror
+                weight[flipped.numpy()] = 0.0
+            elif flipped.any():
+                part[flipped], uv[flipped] = own.mirror(part[flipped], uv[flipped])
+        there = weight > 0
         return {
             "dense_pixels": _tensor(np.where(there[..., None], pixels, 0).astype(np.float32)),
-            "dense_part": torch.where(torch.from_numpy(there), torch.where(flip[:, None], flipped, part), 0),
-            "dense_uv": torch.where(flip[:, None, None], mirrored, uv),
+            "dense_part": torch.where(torch.from_numpy(there), part, 0),
+            "dense_uv": uv,
             "dense_weight": torch.from_numpy(weight),
             "corners": _tensor(rows["corners"][people, side]).long(),
             "barycentric": _tensor(rows["barycentric"][people, side]),

@@ -37,6 +37,8 @@ FORMAT = 1
 """Raise when the files' layout or what is drawn changes, so that old crops are not gone on with."""
 MANIFEST = "crops.json"
 PER_FILE = 200
+MOST_UNREADABLE = 20
+"""Records at the start that cannot be read before a data set is given up."""
 MARGIN = 1.5
 """Room for SPIN's augmentation: a crop of 1.2 times the box, up to a quarter larger."""
 ID_BYTES = 96
@@ -196,8 +198,12 @@ def _nearest(side: int, cells: int) -> np.ndarray:
     return (2 * np.arange(cells) + 1) * side // (2 * cells)
 
 
-class _Packed(Dataset[bytes]):
-    """Records by number, as the bytes of their crops."""
+class _Packed(Dataset[tuple[bytes, str]]):
+    """Records by number, as the bytes of their crops and what could not be read of them.
+
+    One that cannot be read is nobody's crop: its picture is black and it has no labels at all. Errors are values, since
+    those that processes raise arrive as tracebacks.
+    """
 
     def __init__(
         self,
@@ -210,14 +216,29 @@ class _Packed(Dataset[bytes]):
         augment = AugmentConfig.none(spec.resolution, spec.margin)
         layout = Layout(UNION45, spec.dense, spec.partition, iuv=True)
         mirror = None if surface is None else surface.mirror
-        self.samples = RecordDataset(records, augment, layout, body=body, mirror=mirror)
+        self.samples = RecordDataset(records, augment, layout, body=body, mirror=mirror, strict=True)
         self.spec, self.numbers, self.surface = spec, numbers, surface
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, item: int) -> bytes:
-        return pack(self.samples[self.numbers[item]], self.spec, self.surface).tobytes()
+    def __getitem__(self, item: int) -> tuple[bytes, str]:
+        number, problem = self.numbers[item], ""
+        try:
+            sample = self.samples[number]
+        except InputError as error:
+            sample, problem = self._nobody(number), str(error)
+        return pack(sample, self.spec, self.surface).tobytes(), problem
+
+    def _nobody(self, number: int) -> Batch:
+        """The sample of a record without anything in it."""
+        try:
+            id_ = self.samples.records[number].id
+        except InputError:
+            id_ = str(number)
+        side = self.spec.resolution
+        empty = Record(self.spec.name, id_, size=(side, side), box=(0.0, 0.0, float(side), float(side)))
+        return RecordDataset([empty], self.samples.augment, self.samples.layout, body=self.samples.body)[0]
 
 
 def draw_crops(
@@ -229,8 +250,12 @@ def draw_crops(
     surface: Surface | None = None,
     workers: int = 0,
     progress: Callable[[int, int], None] = lambda done, wanted: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> "Crops":
     """Cut out all records; files that are there already are kept.
+
+    Of a record that cannot be read (its picture is missing, or of another size) there is a black crop without labels,
+    so that it supervises nothing and all others keep their numbers.
 
     Args:
         records: what is cut out; those before them with other numbers of records are the same.
@@ -240,10 +265,11 @@ def draw_crops(
         surface: of the dense keypoints; the built-in body's if both are None.
         workers: processes that draw; 0 draws in this one. They do not matter to the result.
         progress: called with the numbers of crops that are done and wanted.
+        tell: called once with a line if records could not be read.
 
     Raises:
-        InputError: no records, the folder holds other crops or cannot be written to, or files of the records cannot be
-            read.
+        InputError: no records, the folder holds other crops or cannot be written to, or the first `MOST_UNREADABLE`
+            records cannot be read, or all there are.
     """
     if not len(records):
         raise InputError(f"the data set {spec.name} has no records; expected at least one")
@@ -272,13 +298,25 @@ def draw_crops(
             generator=torch.Generator().manual_seed(0),  # leaves torch's own random numbers alone
         )
     )
+    seen, problems = 0, []
     for span in missing:
         drawn = []
         for _ in span:
-            drawn.append(next(rows))
-            done += 1
+            row, problem = next(rows)
+            drawn.append(row)
+            seen, done = seen + 1, done + 1
+            problems += [problem] if problem else []
+            if len(problems) == seen == min(MOST_UNREADABLE, total):
+                raise InputError(
+                    f"{spec.name}: none of the first {seen:,} records can be read: {problems[0]}"
+                )
             progress(done, total)
         write_atomic(_file(folder, span.start), _as_file(np.frombuffer(b"".join(drawn), spec.layout)))
+    if problems:
+        tell(
+            f"{spec.name}: {len(problems):,} of {len(numbers):,} records cannot be read, and count for nothing "
+            f"(the first: {problems[0]}); when they are there, delete {folder} to have all drawn anew"
+        )
     return Crops(folder, total)
 
 

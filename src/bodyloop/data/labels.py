@@ -1,8 +1,8 @@
 """`Labels`: which kinds of labels records keep, to measure what each is worth.
 
-Rong, Liu, Li, Cao, Loy, "Delving Deep into Hybrid Annotations for 3D Human Recovery in the Wild", 2019, tables 2 and 3,
-withholds 3D, sparse 2D or dense labels from all or from a share of the samples; its figures 5 and 6 spoil the dense
-ones (`DenseErrors`).
+Rong, Liu, Li, Cao, Loy, "Delving Deep into Hybrid Annotations for 3D Human Recovery in the Wild", 2019, tables 3,
+4 and 6, withholds 3D, sparse 2D or dense labels from all or from a share of the samples; its figures 5 and 6 spoil the
+dense ones (`DenseErrors`).
 """
 
 from dataclasses import dataclass, replace

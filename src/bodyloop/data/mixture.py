@@ -4,6 +4,9 @@
                                     MixedSampler says which record comes when
                                       MixedLoader gives batches, and can stop and go on
 
+Runs draw by the same sampler, but from stored crops (`bodyloop.train.feed.Feed`); a loader is for who trains on
+records.
+
 Every draw is a function of seed and number: the same in any number of worker processes, split among any number of
 training processes, and after a restart.
 """

@@ -12,9 +12,7 @@ from bodyloop.body.matlab import load_mat
 from bodyloop.body.parts import partition
 from bodyloop.errors import InputError
 from bodyloop.evidence import DensePoseAnnotation
-
-UNKNOWN = 255
-"""Label of pixels of which the annotators do not say what they show."""
+from bodyloop.evidence.part_map import UNKNOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +82,6 @@ def _table(fine: str, coarse: str) -> np.ndarray:
     for own, other in zip(partition(fine).part_of_joint, partition(coarse).part_of_joint, strict=True):
         table[own + 1] = other + 1
     return table
-
-
-UPI_PARTS = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg")
-"""What labels 1 to 6 mean in UPi-S1h's part segmentation of LSP: the order of ``six_region_groups`` in the data set's
-code (Lassner et al. 2017, ``up_tools/model.py``), which has the right side first."""
 
 
 class PartSource(Protocol):

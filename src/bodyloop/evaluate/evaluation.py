@@ -134,7 +134,7 @@ def evaluate_bodies(
         None if errors is None else errors.double().cpu(),
         confusions,
         ignored_as_background=bool(confusions),
-        notes=(*protocol.unverified, *_notes(protocol, body, regressor)),
+        notes=(*protocol.unverified, *joint_notes(protocol, body, regressor)),
     )
 
 
@@ -357,7 +357,8 @@ def _dense_distances(
     return torch.stack(distances)
 
 
-def _notes(protocol: Protocol, body: BodyModel, regressor: Tensor | None) -> tuple[str, ...]:
+def joint_notes(protocol: Protocol, body: BodyModel, regressor: Tensor | None) -> tuple[str, ...]:
+    """What to know of a protocol's joints where no regressor of them is given."""
     own = protocol.skeleton is not None and set(protocol.joints) <= set(SMPL_JOINTS)
     if protocol.skeleton is None or regressor is not None or own:
         return ()

@@ -245,15 +245,3 @@ PROTOCOLS: dict[str, Protocol] = {
     )
 }
 """Every protocol, by name."""
-
-
-def get_protocol(name: str) -> Protocol:
-    """Protocol by name.
-
-    Raises:
-        KeyError: listing the known names.
-    """
-    try:
-        return PROTOCOLS[name]
-    except KeyError:
-        raise KeyError(f"no protocol {name!r}; known: {', '.join(PROTOCOLS)}") from None

@@ -189,34 +189,3 @@ def draw_parts(
         some = slice(first, first + chunk)
         lens = Camera(camera.focal[some], camera.center[some], camera.size)
         yield part_map(rasterize(body.vertices(bodies[some]), body.faces, lens), labels)
-
-
-def segment_bodies(
-    found: Bodies,
-    camera: Camera,
-    body: BodyModel,
-    truth: Tensor,
-    name: str = "smpl",
-    ignore: Tensor | None = None,
-    chunk: int = CHUNK,
-) -> Confusion:
-    """Draw found bodies and compare them with true part maps.
-
-    Args:
-        found: N people in the camera frame.
-        camera: of the maps, one or N; its size is theirs.
-        body: the people's model.
-        truth: (N, H, W) labels of the partition, -1 for the background.
-        name: of the partition.
-        ignore: (N, H, W) bool, pixels without a true class.
-        chunk: the most people drawn at once.
-    """
-    some = [slice(first, first + chunk) for first in range(0, len(found), chunk)]
-    maps = draw_parts(found, camera, body, name, chunk)
-    parts = partition(name).parts
-    return Confusion.cat(
-        [
-            confusion(drawn, truth[s], parts, None if ignore is None else ignore[s])
-            for drawn, s in zip(maps, some, strict=True)
-        ]
-    )

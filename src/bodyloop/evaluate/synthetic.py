@@ -8,10 +8,22 @@ from torch import Tensor
 
 from bodyloop.body import SMPL_JOINTS, Bodies, BodyModel, face_parts
 from bodyloop.body.parts import partition
+from bodyloop.body.skeletons import COCO17
 from bodyloop.data.synthetic import SyntheticSample
 from bodyloop.errors import InputError
 from bodyloop.evaluate.evaluation import check_bodies
-from bodyloop.evaluate.metrics import joint_errors, mean_of_seen, pve, pve_t
+from bodyloop.evaluate.metrics import (
+    auc,
+    coco_head_size,
+    joint_errors,
+    mean_of_seen,
+    pa_mpjpe_axes,
+    pa_pve,
+    pck,
+    pckh,
+    pve,
+    pve_t,
+)
 from bodyloop.evaluate.scores import Scores
 from bodyloop.evaluate.segmentation import CHUNK, Confusion, confusion
 from bodyloop.geometry import Camera
@@ -35,8 +47,12 @@ def synthetic_scores(
 ) -> Scores:
     """Score N recovered people.
 
-    - ``mpjpe_mm``, ``pa_mpjpe_mm``: over SMPL's 24 joints, after aligning the pelvis, or by similarity.
-    - ``pve_mm``, ``pve_t_mm``: over all vertices, after aligning the pelvis; of the shapes alone in the T-pose.
+    - ``mpjpe_mm``, ``pa_mpjpe_mm``: over SMPL's 24 joints, after aligning the pelvis, or by similarity; ``pa_x_mm``,
+      ``pa_y_mm``, ``pa_z_mm`` along the camera's axes. ``pck``, ``auc``, ``pa_pck``, ``pa_auc`` of the same errors,
+      ``pck_abs`` of those of places as they are.
+    - ``pckh``: of COCO's keypoints that lie in the picture, see `keypoint_shares`.
+    - ``pve_mm``, ``pa_pve_mm``, ``pve_t_mm``: over all vertices, after aligning the pelvis, or by similarity; of the
+      shapes alone in the T-pose.
     - ``dkd_px``: dense keypoint distance, see `surface_scores`.
     - ``part_iou_24``, ``part_iou_14``, ``silhouette_iou``, and FB and part accuracy and F1 over SPIN's six parts.
 
@@ -77,13 +93,42 @@ def surface_scores(
     hidden = torch.zeros_like(seen.mask) if ignore is None else ignore
     faces, barycentric, pixels, known = _dense_keypoints(seen, hidden)
     camera = camera.expand(len(vertices))
-    # What lies behind the camera goes far away in the image, not to its mirror image.
-    projected = camera.project(torch.cat([vertices[..., :2], vertices[..., 2:].clamp_min(NEAR)], -1))
-    distance = dense_distance(projected, body.faces[faces], barycentric.to(vertices), pixels.to(vertices))
+    distance = dense_distance(
+        _projected(vertices, camera), body.faces[faces], barycentric.to(vertices), pixels.to(vertices)
+    )
     labels = face_parts(body)
     drawn = part_map(rasterize(vertices, body.faces, camera), labels)
     counts = confusion(drawn, part_map(seen, labels), partition("smpl").parts, ignore)
     return mean_of_seen(distance, known), counts
+
+
+def keypoint_shares(found: Bodies, truth: Bodies, camera: Camera, body: BodyModel) -> Tensor:
+    """PCKh@0.5 (N,) of COCO's keypoints that truly lie in the picture, whatever is in front of them; NaN without any.
+
+    The head is as large as `coco_head_size` says, of the box around all of the true surface.
+
+    Args:
+        found, truth: N people in camera axes.
+        camera: one or N; its size is the picture's.
+        body: the model of both.
+    """
+    camera = camera.expand(len(found))
+    points, known = body.keypoints(COCO17)
+    pixels, true_pixels = (_projected(body.points(people, points), camera) for people in (found, truth))
+    limits = pixels.new_tensor(camera.size) - 0.5
+    seen = known.to(pixels.device) & ((true_pixels > -0.5) & (true_pixels < limits)).all(-1)
+    surface = _projected(body.vertices(truth), camera)
+    head = coco_head_size(true_pixels, seen, torch.cat([surface.amin(1), surface.amax(1)], 1))
+    each = [
+        pckh(pixels[i : i + 1], true_pixels[i : i + 1], seen[i : i + 1], head[i : i + 1])
+        for i in range(len(found))
+    ]
+    return torch.where(seen.any(1), torch.stack(each).to(pixels), torch.nan)
+
+
+def _projected(points: Tensor, camera: Camera) -> Tensor:
+    """Pixels (N, P, 2); what lies behind the camera goes far away in the image, not to its mirror image."""
+    return camera.project(torch.cat([points[..., :2], points[..., 2:].clamp_min(NEAR)], -1))
 
 
 def _dense_keypoints(seen: Fragments, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -107,16 +152,25 @@ def _score(found: Bodies, samples: SyntheticSample, body: BodyModel, against: Ag
     truth, camera, shown = samples.bodies.to(found.translation), samples.camera.to(device), samples.fragments
     shown = Fragments(shown.face_id.to(device), shown.barycentric.to(device), shown.depth.to(device))
     joints, true_joints = body.joints(found), body.joints(truth)
-    errors = joint_errors(joints, true_joints)
+    errors, aligned = joint_errors(joints, true_joints), joint_errors(joints, true_joints, "similarity")
+    across = pa_mpjpe_axes(joints, true_joints)
     vertices, true_vertices = body.vertices(found), body.vertices(truth)
     drawn = rasterize(true_vertices, body.faces, camera)
     seen, ignore = (drawn, None) if against == "body" else (shown, drawn.mask & ~shown.mask)
     distance, counts = surface_scores(vertices, seen, camera, body, ignore)
     figures = {
         "mpjpe_mm": errors.mean(-1),
-        "pa_mpjpe_mm": joint_errors(joints, true_joints, "similarity").mean(-1),
+        "pa_mpjpe_mm": aligned.mean(-1),
+        **{f"pa_{axis}_mm": across[:, i] for i, axis in enumerate("xyz")},
         "pve_mm": pve(vertices, true_vertices, joints[:, 0], true_joints[:, 0]),
+        "pa_pve_mm": pa_pve(vertices, true_vertices),
         "pve_t_mm": pve_t(found.betas, truth.betas, body),
+        "pck": pck(errors),
+        "auc": auc(errors),
+        "pa_pck": pck(aligned),
+        "pa_auc": auc(aligned),
+        "pck_abs": pck(joint_errors(joints, true_joints, "none")),
+        "pckh": keypoint_shares(found, truth, camera, body),
         "dkd_px": distance,
         "silhouette_iou": counts.foreground().iou(),
         "part_iou_14": counts.merged("densepose").iou(),

@@ -11,6 +11,13 @@ from bodyloop.errors import InputError
 from bodyloop.evidence.iuv import IuvMap, read_iuv
 from bodyloop.evidence.pixels import read_pixels
 
+UNKNOWN = 255
+"""Label of pixels of which the annotators do not say what they show."""
+
+UPI_PARTS = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg")
+"""What labels 1 to 6 mean in UPi-S1h's part segmentation of LSP: the order of ``six_region_groups`` in the data set's
+code (Lassner et al. 2017, ``up_tools/model.py``), which has the right side first."""
+
 EXPECTED = "a PNG of part labels (8-bit grey or palette; 0 = background), or an IUV map"
 
 
@@ -62,7 +69,8 @@ def read_parts(
     Args:
         path: 8-bit PNG whose grey values or palette indices are labels: 0 is background, k + 1 the k-th part of the
             partition; or an IUV map as `read_iuv` reads, whose charts become DensePose's 14 parts.
-        partition: what the labels of a PNG mean: "densepose" (14 parts), "smpl" (24), "lsp" (6).
+        partition: what the labels of a PNG mean: "densepose" (14 parts), "smpl" (24), "lsp" (6, in the files in the
+            order of `UPI_PARTS`). `UNKNOWN` is read as background: no part is drawn to either.
         size: (width, height) of the photo: a map of another size is refused.
 
     Raises:
@@ -84,6 +92,7 @@ def read_parts(
             f"{path}: expected the photo's size, {size[0]} x {size[1]}, got {labels.shape[1]} x {labels.shape[0]}; "
             "give the map of this photo at its full size (not resized: that mixes labels)"
         )
+    labels = np.where(labels == UNKNOWN, np.uint8(0), labels)
     most = len(PARTITIONS[partition].parts)
     if labels.max() > most:
         raise InputError(
@@ -92,6 +101,9 @@ def read_parts(
         )
     if labels.max() == 0:
         raise InputError(f"{path}: expected {EXPECTED}, got one that is all background; leave the photo out")
+    if partition == "lsp":
+        own = PARTITIONS[partition].parts
+        labels = np.array([0, *(own.index(name) + 1 for name in UPI_PARTS)], np.uint8)[labels]
     return PartMap(labels, partition)
 
 

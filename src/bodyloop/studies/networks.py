@@ -22,6 +22,7 @@ from bodyloop.body import builtin_body
 from bodyloop.data.crops import Surface
 from bodyloop.evaluate.tables import Figures
 from bodyloop.nets.build import build, load_estimator
+from bodyloop.processes import end_with_parent
 from bodyloop.studies.measure import measured
 from bodyloop.train.config import AnyRecipe, Data, Pose2dRecipe, Recipe, Scale, SyntheticData, recipes_before
 from bodyloop.train.larder import Pantry, see_before
@@ -237,7 +238,7 @@ def train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
     tell(f"{total} networks to train")
     alone = shop.workers == 1 or shop.accelerator != "cpu"
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1 if alone else shop.workers, context, _single_thread) as pool:
+    with ProcessPoolExecutor(1 if alone else shop.workers, context, _begin_worker) as pool:
         running: dict[Future[str], AnyRecipe] = {}
         while waiting or running:
             for recipe in [r for r in waiting if done.issuperset(needs[r])]:
@@ -253,8 +254,9 @@ def train_all(recipes: Sequence[Recipe], shop: Workshop, tell: Tell) -> None:
                 tell(f"network {finished} of {total}: {future.result()}; about {left:.0f} min left")
 
 
-def _single_thread() -> None:
+def _begin_worker() -> None:
     """Networks this small train fastest with a core each."""
+    end_with_parent()
     torch.set_num_threads(1)
 
 

@@ -92,8 +92,10 @@ def joint_loss(
 
 
 def rotation_loss(found: Tensor, truth: Tensor, known: Tensor, distance: Distance = "squared") -> Tensor:
-    """Rotation matrices' entries: squared in SPIN, eq. 3, and Zanfir et al. 2020, eq. 9; the norm in Rong et al. 2019,
-    eq. 1.
+    """Rotation matrices' entries: squared in SPIN, eq. 3; the norm in Rong et al. 2019, eq. 1.
+
+    Zanfir et al. 2020, eq. 9, squares the difference of pose vectors, of which several say the same rotation;
+    matrices stand in for them here.
 
     Args:
         found, truth: (..., J, 3, 3).

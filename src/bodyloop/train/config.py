@@ -136,7 +136,7 @@ class RecordData:
     """A data set in a format that bodyloop reads (docs/formats.md).
 
     Attributes:
-        path, format, images, split: as of `DatasetSpec`.
+        path, format, images, split, masks, annotations: as of `DatasetSpec`.
         partition: of its maps of parts: "smpl" for SURREAL's, "densepose" for DensePose's.
         weight, skeleton, labels, teacher: as of `SyntheticData`.
     """
@@ -150,6 +150,8 @@ class RecordData:
     skeleton: str | None = None
     labels: Labels = field(default_factory=Labels)
     teacher: Teacher | None = field(default=None, metadata=LATER)
+    masks: str | None = field(default=None, metadata=LATER)
+    annotations: str | None = field(default=None, metadata=LATER)
 
 
 Data = SyntheticData | RecordData
@@ -164,6 +166,8 @@ class Supervision:
         rotations, betas, parameter_distance: SMPL parameters.
         mesh, mesh_distance: vertices.
         keypoints, keypoint_distance: 2D keypoints.
+        detected: factor of the confidence of those that a detector found; SPIN's released code has 0, and leaves them
+            to its fits.
         dense, dense_distance: dense keypoints.
         parts, partition: part alignment, and the parts.
         prior, pose_prior: the pose's energy; "own" is that of a network's own latent space.
@@ -195,6 +199,7 @@ class Supervision:
     heatmaps: float = 0.0
     part_maps: float = 0.0
     every_stage: bool = False
+    detected: float = field(default=1.0, metadata=LATER)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from bodyloop.data.crop_batches import CropBatches, CropSource, Wanted
 from bodyloop.data.crops import Crops, CropSpec, Surface, draw_crops
 from bodyloop.data.formats.format import DatasetSpec
 from bodyloop.data.formats.registry import open_dataset
-from bodyloop.data.labels import NO_ERRORS
+from bodyloop.data.labels import NO_ERRORS, Labels
 from bodyloop.data.mixture import Draw
 from bodyloop.data.record import RecordSet
 from bodyloop.data.splits import SplitName, read_poses
@@ -47,6 +48,10 @@ from bodyloop.train.regressor import Regressor
 POSES_APART = 8.0  # degrees, as the priors are trained
 SHARED = 112
 """Pixels of the networks that crops serve at least."""
+
+WHOLE_BODY = ("has_pose", "has_orientation", "has_betas")
+"""What `Batch` says of people by whose bodies networks can be judged."""
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 Tell = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -137,12 +142,22 @@ class Pantry:
             Path(data.path),
             data.format,
             images=None if data.images is None else Path(data.images),
+            masks=None if data.masks is None else Path(data.masks),
+            annotations=None if data.annotations is None else Path(data.annotations),
             split=data.split,
             body=self.body,
         )
         records = open_dataset(asked)
-        made_of = {"path": str(Path(data.path).resolve()), "format": data.format, "split": data.split}
+        made_of: dict[str, Any] = {
+            "path": str(Path(data.path).resolve()),
+            "format": data.format,
+            "split": data.split,
+        }
         made_of["images"] = None if data.images is None else str(Path(data.images).resolve())
+        made_of["written"] = _written(asked)
+        for key in ("masks", "annotations"):
+            if (given := getattr(data, key)) is not None:
+                made_of[key] = str(Path(given).resolve())
         spec = CropSpec(asked.label, made_of, partition=data.partition, body=self.body.name, **sizes)
         folder = spec.folder(self.cache)
         return _complete(folder, len(records)) or self._drawn(records, spec, folder)
@@ -157,7 +172,20 @@ class Pantry:
             surface=self.surface,
             workers=self.workers,
             progress=self.progress,
+            tell=self.tell,
         )
+
+
+def _written(spec: DatasetSpec) -> list[int]:
+    """When the newest file of labels was written, in nanoseconds, and how many bytes they all have: labels that were
+    changed are other labels. Pictures, which may be millions, are not looked at."""
+    files: list[Path] = []
+    for path in (spec.path, spec.annotations):
+        if path is not None:
+            inside = path.rglob("*") if path.is_dir() else [path]
+            files += [file for file in inside if file.suffix.lower() not in _PICTURES and file.is_file()]
+    found = [file.stat() for file in files]
+    return [max((one.st_mtime_ns for one in found), default=0), sum(one.st_size for one in found)]
 
 
 def _complete(folder: Path, count: int) -> Crops | None:
@@ -244,9 +272,10 @@ def stock(
         network = build(recipe.network, recipe.seed, backbones)
         phases = [seen(batches, recipe, network, pantry, tools) for batches in phases]
     people = source_of(replace(recipe.validation, skeleton=None), recipe, pantry)
-    if not people.crops.column("has_pose").any():
+    if not np.all([people.crops.column(name) for name in WHOLE_BODY], 0).any():
         raise InputError(
-            f"the validation people of {people.crops.spec.name} have no SMPL parameters; choose others"
+            f"validation: expected people with SMPL's pose, orientation and betas, got none among those of "
+            f"{people.crops.spec.name}; choose others"
         )
     validation = plain(people, recipe, pantry, _wanted(recipe, None))
     # Candidates of the validation people are found by what is labelled in training.
@@ -400,6 +429,11 @@ def _candidates(
     }
 
 
+def _kept_of(labels: Labels) -> str:
+    """Which 2D keypoints candidates are found by, for the folder's name; nothing where it is all of them."""
+    return "" if labels.keypoints == 1 else f"-{labels.keypoints:g}-{labels.seed}"
+
+
 def candidates_of(
     source: CropSource, recipe: Recipe, start: CandidateStart, pantry: Pantry, tools: Tools
 ) -> CandidateStock:
@@ -423,6 +457,6 @@ def candidates_of(
         pantry.body,
         pantry.pool or default_pool(),
         start,
-        source.crops.folder / f"starts-{source.skeleton or 'all'}",
+        source.crops.folder / f"starts-{source.skeleton or 'all'}{_kept_of(source.labels)}",
         lambda done, wanted: tools.progress("finding candidates", done, wanted),
     )

@@ -203,7 +203,8 @@ class Regressor:
             found["joints"] = w.joints * loss
         if w.keypoints:
             pixels = project(points, batch.camera)
-            loss = keypoint_loss(pixels, batch.keypoints, batch.confidence, side, w.keypoint_distance)
+            sure = torch.where(batch.detected, w.detected * batch.confidence, batch.confidence)
+            loss = keypoint_loss(pixels, batch.keypoints, sure, side, w.keypoint_distance)
             found["keypoints"] = w.keypoints * loss
         if w.rotations:
             loss = rotation_loss(

@@ -518,11 +518,8 @@ class _Run:
     def _columns(self) -> tuple[str, ...]:
         """Of the log."""
         losses = [phase.losses for phase in self.recipe.phases]
-        names = [
-            n
-            for n in vars(losses[0])
-            if any(isinstance(getattr(w, n), float) and getattr(w, n) for w in losses)
-        ]
+        weighted = {name for one in losses for name in loss_names(one)}
+        names = [name for name in vars(losses[0]) if name in weighted]
         more = ["discriminators"] if self.adversary is not None else []
         more += ["fits_good", "fits_error", "fits_better"] if self.recipe.loop is not None else []
         measured = ["mpjpe_mm", "pa_mpjpe_mm", "pve_mm"]
@@ -531,7 +528,8 @@ class _Run:
 
 def loss_names(losses: Supervision) -> list[str]:
     """Losses with a weight."""
-    return [name for name, value in vars(losses).items() if isinstance(value, float) and value > 0]
+    weights = {name: value for name, value in vars(losses).items() if name != "detected"}
+    return [name for name, value in weights.items() if isinstance(value, float) and value > 0]
 
 
 class Log:

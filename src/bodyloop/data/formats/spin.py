@@ -21,9 +21,10 @@ from bodyloop.data.formats.format import (
     read_arrays,
     text_column,
 )
-from bodyloop.data.part_maps import UPI_PARTS, GreyPng, PartSource
+from bodyloop.data.part_maps import GreyPng, PartSource
 from bodyloop.data.record import Record, RecordSet
 from bodyloop.errors import InputError
+from bodyloop.evidence.part_map import UPI_PARTS
 
 WHAT = "a SPIN .npz with 'imgname', 'center' and 'scale'"
 KEYS = (
