@@ -44,6 +44,18 @@ def test_tables_with_little_in_them(tmp_path: Path, table: Table):
     assert Image.open(tmp_path / "a.png").width > 200
 
 
+def test_where_the_paper_has_nothing_each_row_has_one_bar_and_needs_no_legend(tmp_path: Path):
+    pytest.importorskip("matplotlib")
+    table = Table("ours alone", (Row("a", None, Figures(40)), Row("b", None, Figures(80))))
+    save_bar_plot(tmp_path / "a.png", table)
+    rgb = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    color = [int(COLORS["ours"][i : i + 2], 16) for i in (1, 3, 5)]
+    rows = (abs(rgb - color).max(-1) <= 2).sum(1)
+    starts = np.flatnonzero(np.diff((rows > 0).astype(int)) == 1)
+    assert len(starts) == 2, "two bars, nothing below them"
+    assert rows[rows > 0].max() / rows[starts[0] + 3] == pytest.approx(2, rel=0.05)
+
+
 def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r"pip install 'bodyloop\[plots\]'"):

@@ -34,7 +34,7 @@ def require_plots() -> None:
 def save_bar_plot(path: str | Path, table: Table) -> None:
     """PNG with a panel for every measure that both the paper and we have, and a pair of bars for every row.
 
-    Rows that the paper does not have are left out, unless there are no others.
+    Rows that the paper does not have are left out, unless there are no others: then each has one bar.
 
     Raises:
         InputError: without matplotlib, or if the file cannot be written.
@@ -62,15 +62,17 @@ def save_bar_plot(path: str | Path, table: Table) -> None:
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    if len(labels) > 1:
+        drawing.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
     buffer = io.BytesIO()
     drawing.savefig(buffer, format="png")
     write_atomic(path, buffer.getvalue())
 
 
 def _draw_panel(panel: "Axes", table: Table, measure: str) -> None:
-    """Bars of one measure: the paper's above ours, with their figures at the ends."""
-    for whose, shift in (("paper", -0.2), ("ours", 0.2)):
+    """Bars of one measure: the paper's, if it has any, above ours, with their figures at the ends."""
+    alone = all(row.paper is None for row in table.rows)
+    for whose, shift in (("ours", 0.0),) if alone else (("paper", -0.2), ("ours", 0.2)):
         places, lengths, texts = [], [], []
         for place, row in enumerate(table.rows):
             value = figure(row, measure, whose)
