@@ -17,7 +17,8 @@ ROOMS = (
     "surface_maps", "saved_results", "start_files", "label_report", "review",
     "photo_people", "photo_files",
     "photos", "videos", "inference", "pool_jobs", "prior_jobs", "synth_jobs", "train_jobs", "export_jobs",
-    "evaluate_jobs", "annotate_jobs", "review_jobs", "view_jobs", "studies", "reproduce", "progress", "terminal",
+    "evaluate_jobs", "annotate_jobs", "review_jobs", "view_jobs", "studies",
+    "table_names", "reproduce", "progress", "terminal",
     "commands", "cli",
 )  # fmt: skip
 HEAVY = (

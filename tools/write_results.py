@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bodyloop.evaluate.tables import NOT_YET, TITLES, Table, figure, text_of
-from bodyloop.reproduce import NetworkTable
+from bodyloop.table_names import NetworkTable
 
 ROOT = Path(__file__).parents[1]
 STORE, PAGE = ROOT / "docs" / "results.json", ROOT / "docs" / "results.md"

@@ -15,37 +15,12 @@ from bodyloop import __version__
 from bodyloop.errors import InputError
 from bodyloop.evaluate.claims import Claim, Ledger
 from bodyloop.evaluate.tables import Table
+from bodyloop.table_names import NetworkTable, TableName
 from bodyloop.view.bar_plot import require_plots, save_bar_plot
 from bodyloop.view.export import save_picture
 from bodyloop.view.line_plot import save_line_plot
 from bodyloop.writing import make_folder, write_atomic
 
-NetworkTable = Literal[
-    "rong-table3",
-    "rong-table4",
-    "rong-table6",
-    "rong-table6-all",
-    "rong-table7",
-    "rong-fig5",
-    "rong-fig6",
-    "spin-table1",
-    "spin-unpaired",
-    "zanfir-table2",
-    "zanfir-fig4",
-    "mion-table1",
-    "mion-table2",
-    "mion-table3",
-    "mion-table6",
-    "mion-speed",
-    "moon-table2",
-    "moon-table6",
-    "moon-table7",
-    "moon-table8",
-    "moon-table9",
-    "moon-table10",
-    "moon-labels",
-]
-TableName = Literal["zanfir-table1", "zanfir-table3", "dense-fits"] | NetworkTable
 Tell = Callable[[str], None]
 
 PICTURED, CELL = 8, 200

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from bodyloop.commands.options import Cache, File, Folder, MapFile
+from bodyloop.table_names import TableName
 
 
 @dataclass(frozen=True)
@@ -186,34 +187,7 @@ class Reproduce:
     """
 
     table: Annotated[
-        Literal[
-            "zanfir-table1",
-            "zanfir-table3",
-            "dense-fits",
-            "rong-table3",
-            "rong-table4",
-            "rong-table6",
-            "rong-table6-all",
-            "rong-table7",
-            "rong-fig5",
-            "rong-fig6",
-            "spin-table1",
-            "spin-unpaired",
-            "zanfir-table2",
-            "zanfir-fig4",
-            "mion-table1",
-            "mion-table2",
-            "mion-table3",
-            "mion-table6",
-            "mion-speed",
-            "moon-table2",
-            "moon-table6",
-            "moon-table7",
-            "moon-table8",
-            "moon-table9",
-            "moon-table10",
-            "moon-labels",
-        ],
+        TableName,
         tyro.conf.Positional,
         tyro.conf.arg(metavar="TABLE"),
     ]
