@@ -120,7 +120,8 @@ def keypoint_shares(found: Bodies, truth: Bodies, camera: Camera, body: BodyMode
     surface = _projected(body.vertices(truth), camera)
     head = coco_head_size(true_pixels, seen, torch.cat([surface.amin(1), surface.amax(1)], 1))
     each = [
-        pckh(*(values[i : i + 1] for values in (pixels, true_pixels, seen, head))) for i in range(len(found))
+        pckh(pixels[one], true_pixels[one], seen[one], head[one])
+        for one in (slice(i, i + 1) for i in range(len(found)))
     ]
     return torch.where(seen.any(1), torch.stack(each).to(pixels), torch.nan)
 

@@ -148,7 +148,11 @@ class Pantry:
             body=self.body,
         )
         records = open_dataset(asked)
-        made_of = {"path": str(Path(data.path).resolve()), "format": data.format, "split": data.split}
+        made_of: dict[str, Any] = {
+            "path": str(Path(data.path).resolve()),
+            "format": data.format,
+            "split": data.split,
+        }
         made_of["images"] = None if data.images is None else str(Path(data.images).resolve())
         made_of["written"] = _written(asked)
         for key in ("masks", "annotations"):
