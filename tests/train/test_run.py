@@ -28,7 +28,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def job(recipe: str, out: Path, crops: Path, *changes: str, **more: object) -> TrainingJob:
-    return TrainingJob(recipe, out, "smoke", changes, crops, accelerator="cpu", workers=0, **more)  # type: ignore[arg-type]
+    scale = None if recipe.endswith(".json") else "smoke"
+    return TrainingJob(recipe, out, scale, changes, crops, accelerator="cpu", workers=0, **more)  # type: ignore[arg-type]
 
 
 def log(folder: Path) -> list[dict[str, str]]:
