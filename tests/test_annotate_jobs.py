@@ -27,6 +27,7 @@ from bodyloop.data.formats import open_dataset
 from bodyloop.data.writers import WRITERS
 from bodyloop.errors import InputError
 from bodyloop.fit import Fits
+from bodyloop.fit.pool import CandidatePool, default_pool, save_pool
 from bodyloop.geometry import Camera
 from bodyloop.nets import cen
 from bodyloop.nets.build import build, save_estimator
@@ -246,6 +247,22 @@ def test_candidates(run: Run, tmp_path: Path, monkeypatch):
     assert ["no picture" in reason for reason in seen.words["reasons"]] == [False, False, True, True, True]
 
 
+def test_a_pool_of_ones_own_is_what_labels_depend_on(run: Run, tmp_path: Path):
+    whole = default_pool()
+    save_pool(tmp_path / "own.npz", CandidatePool(whole.pose[:40], whole.turns))
+    options = ["--method", "candidates", "--candidates", "2", "--pool", tmp_path / "own.npz", "--no-report"]
+    assert run("annotate", *options)[0] == 0
+    mine = labels_in(tmp_path / "out")
+    save_pool(tmp_path / "own.npz", CandidatePool(whole.pose[40:80], whole.turns))
+    status, said = run("annotate", *options)
+    assert status == 2
+    assert "other files" in said
+    shutil.rmtree(tmp_path / "out")
+    options[5] = (tmp_path / "own.npz").rename(tmp_path / "other.npz")
+    assert run("annotate", *options)[0] == 0
+    assert not np.allclose(labels_in(tmp_path / "out").pose, mine.pose, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("module", "options", "message"),
     [("pyarrow", ["--write", "spin", "parquet"], "need pyarrow"), ("ray", ["--ray", "auto"], "needs Ray")],
@@ -375,6 +392,9 @@ def test_pictures_that_came_later_are_looked_at_when_asked(run: Run, tmp_path: P
         (["--estimator", "a.safetensors"], "add --method network"),
         (["--choose", "cen"], "add --method candidates"),
         (["--method", "candidates", "--choose", "cen"], "--choose cen: expected the folder of the images"),
+        (["--pool", "pool.npz"], "add --method candidates"),
+        (["--method", "candidates", "--pool", "/nowhere.npz"], "no such file"),
+        (["--method", "candidates", "--judge", "cen.safetensors"], "goes with --choose cen"),
         (["--method", "candidates", "--candidates", "0"], "--candidates: expected a whole number from 1 on"),
         (["--method", "candidates", "--candidates", "101"], "--candidates: expected at most 100"),
         (["--device", "abacus"], "--device abacus"),

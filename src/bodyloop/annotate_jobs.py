@@ -47,6 +47,7 @@ class AnnotateJob:
         starts: of fits to keypoints; the lifter if None, or, besides candidates, none.
         candidates: of each person, for the method of that name.
         choose: which of the fits from them is kept.
+        judge, pool: consistency network and pool of candidates instead of those that ship.
         device: where networks and fits run.
         focal: focal length of all images in pixels; each one's diagonal if None.
         body: SMPL .npz or .pkl instead of the built-in body.
@@ -69,6 +70,8 @@ class AnnotateJob:
     starts: tuple[StartName, ...] | None = None
     candidates: int = 5
     choose: Choice = "energy"
+    judge: Path | None = None
+    pool: Path | None = None
     device: str = "cpu"
     focal: float | None = None
     body: Path | None = None
@@ -122,6 +125,8 @@ def annotate_data_set(job: AnnotateJob, tell: Tell, progress: Progress) -> Annot
         starts=_starts(job),
         candidates=job.candidates,
         choose=job.choose,
+        judge=_absolute(job.judge),
+        pool=_absolute(job.pool),
         estimator=None if job.estimator is None else find_weights(job.estimator, "--estimator").absolute(),
         images=_absolute(job.images),
         device=job.device,
@@ -191,6 +196,10 @@ def _check(job: AnnotateJob) -> None:
         )
     if job.choose != "energy" and job.method != "candidates":
         raise InputError(f"--choose {job.choose}: there is nothing to choose from; add --method candidates")
+    if job.pool is not None and job.method != "candidates":
+        raise InputError(f"--pool {job.pool}: nothing starts from it; add --method candidates")
+    if job.judge is not None and job.choose != "cen":
+        raise InputError(f"--judge {job.judge}: goes with --choose cen; add that, or leave it out")
     if job.candidates > MOST_CANDIDATES:
         raise InputError(f"--candidates: expected at most {MOST_CANDIDATES}, got {job.candidates}")
     if job.starts == ():

@@ -76,8 +76,8 @@ class Campaign:
             "settings": settings,
             "files": {
                 name: fingerprint(path, f"--{name}")
-                for name, path in (("body", self.settings.body), ("estimator", self.settings.estimator))
-                if path is not None
+                for name in ("body", "estimator", "judge", "pool")
+                if (path := getattr(self.settings, name)) is not None
             },
         }
 

@@ -23,6 +23,7 @@ from bodyloop.data.crowd import Crowd
 from bodyloop.errors import InputError
 from bodyloop.evidence.photos import read_photo
 from bodyloop.fit import FitConfig, Fits
+from bodyloop.fit.pool import CandidatePool
 from bodyloop.geometry import Camera
 
 
@@ -37,6 +38,7 @@ class Settings:
         starts: of fits to keypoints; of candidates, one more fit from these, which may be none.
         candidates: of each person.
         choose: which fit from candidates is kept.
+        judge, pool: consistency network that chooses, and pool of candidates, instead of those that ship.
         estimator: weights of a network that sees the pictures.
         images: folder of the images, for methods that look at them.
         device: where fits and networks run.
@@ -51,6 +53,8 @@ class Settings:
     starts: tuple[StartName, ...] = ("lifter",)
     candidates: int = 5
     choose: Choice = "energy"
+    judge: Path | None = None
+    pool: Path | None = None
     estimator: Path | None = None
     images: Path | None = None
     device: str = "cpu"
@@ -121,24 +125,32 @@ class FromCandidates:
     fitted = True
 
     def __init__(self, settings: Settings, body: BodyModel) -> None:
-        """Load the consistency network, if it chooses.
+        """Load the pool, and the consistency network if it chooses.
 
         Raises:
-            InputError: it is not there, or no images are named for it.
+            InputError: they are not there, or no images are named for the network.
         """
         self.settings, self.body, self.network = settings, body, None
+        self.pool = None if settings.pool is None else CandidatePool.load(settings.pool)
         if settings.choose == "cen":
-            from bodyloop.nets.cen import default_cen
+            from bodyloop.nets.cen import default_cen, load_cen
 
             self.images = _images(settings, "--choose cen")
-            self.network = default_cen().to(find_device(settings.device))
+            judge = default_cen() if settings.judge is None else load_cen(settings.judge)
+            self.network = judge.to(find_device(settings.device))
 
     def __call__(self, crowd: Crowd, camera: Camera) -> tuple[Fits, Doubts]:
         """See `Method`."""
         settings = self.settings
         evidence = crowd.evidence()
         found = fit_alternatives(
-            evidence, camera, self.body, settings.fit, settings.candidates, settings.starts
+            evidence,
+            camera,
+            self.body,
+            settings.fit,
+            settings.candidates,
+            settings.starts,
+            pool=self.pool,
         )
         if self.network is None:
             return found.best, ((),) * len(crowd)

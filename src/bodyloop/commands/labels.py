@@ -41,6 +41,10 @@ class Annotate:
     choose: Literal["energy", "cen"] = "energy"
     """Which fit from candidates is kept: the one of lowest energy, or the one that a network finds nearest to the
     picture."""
+    judge: Annotated[Path | None, File] = None
+    """That network, if not the one that ships: of bodyloop train cen."""
+    pool: Annotated[Path | None, File] = None
+    """Pool of candidates, if not the one that ships: of bodyloop pool build."""
     starts: Annotated[
         tuple[Literal["lifter", "mean"], ...] | None, tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")
     ] = None
