@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bodyloop"
 ROOMS = (
-    "errors", "jit", "writing", "processes", "network_files",
+    "errors", "jit", "writing", "processes", "threads", "network_files",
     # whoever finds bad input may say so, whoever loops may compile
     "showing",  # whoever can be seen may show itself
     "geometry", "body", "track", "raster", "priors", "evidence", "terms", "data", "detect", "fit", "nets", "train",

@@ -34,9 +34,12 @@ from made_up_crops import TINY
         (["train", "spin", "--body", "nowhere.pkl"], "nowhere.pkl"),
         (["train", "spin", "--atlas", "nowhere.mat"], "--atlas: is for SMPL's own body"),
         (["train", "spin", "--mirror", "nowhere.mat"], "--mirror: is for SMPL's own body"),
-        (["train", "pose2d", "--precision", "bf16-mixed"], "--precision: 2D pose networks train in single"),
-        (["train", "pose2d", "--channels-last"], "--channels-last: 2D pose networks train"),
-        (["train", "pose2d", "--log", "tensorboard"], "--log: 2D pose networks train"),
+        (
+            ["train", "pose2d", "--precision", "bf16-mixed"],
+            "--precision: 2D pose and consistency networks train in single",
+        ),
+        (["train", "pose2d", "--channels-last"], "--channels-last: 2D pose and consistency networks train"),
+        (["train", "pose2d", "--log", "tensorboard"], "--log: 2D pose and consistency networks train"),
         (["train", "spin", "--backbone", "nowhere.pth", "--set", "phases.0.data.0.domain=moon"], "moon"),
     ],
 )

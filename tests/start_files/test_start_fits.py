@@ -44,8 +44,10 @@ def test_each_person_as_if_alone(saved: Path, body: BodyModel):
     assert fits.evidence.labels == ("0", "1", "2")
     assert torch.equal(fits.evidence.boxes, people.boxes)
     usual = fit_people(people, CAMERA, body)
-    assert fits.start[1] == usual.start[1]
+    assert fits.start[1] != START
+    # Several starts end in one minimum; which of them is the lowest by the last digit is the processor's choice.
     assert torch.allclose(fits.energy[1], usual.energy[1], rtol=1e-3)
+    assert torch.allclose(fits.bodies.rotations[1], usual.bodies.rotations[1], atol=1e-2)
     assert float(fits.error_box[[0, 2]].max()) < 0.01
     for i in (0, 2):
         off = (fits.bodies.rotations[i] - bodies.rotations[i]).norm()

@@ -24,7 +24,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def job(out: Path, crops: Path, *changes: str, **more: object) -> TrainingJob:
     recipe = str(more.pop("recipe", "cen"))
-    return TrainingJob(recipe, out, "smoke", changes, crops, accelerator="cpu", workers=0, **more)  # type: ignore[arg-type]
+    scale = None if recipe.endswith(".json") else "smoke"
+    return TrainingJob(recipe, out, scale, changes, crops, accelerator="cpu", workers=0, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("scale", ["smoke", "cpu", "gpu"])

@@ -23,8 +23,8 @@ from bodyloop.annotate.labelling import label_crowd
 from bodyloop.annotate.methods import Settings
 from bodyloop.data.crowd import Crowd, npz_bytes
 from bodyloop.errors import InputError
-from bodyloop.fit.threads import one_thread
 from bodyloop.processes import end_with_parent
+from bodyloop.threads import one_thread
 
 AHEAD = 2
 """Crowds given out for each worker: one that it works on, and the next."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from bodyloop.body.bodies import Bodies
 from bodyloop.body.points import BodyPoints
 from bodyloop.body.skeletons import SMPL_JOINTS, Skeleton
+from bodyloop.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ class BodyModel:
     def rest_joints(self) -> tuple[Tensor, Tensor]:
         """Rest joints (24, 3) at betas = 0 and their shape directions (24, 3, 10), computed once."""
         if not self._rest:
-            self._rest["joints"] = self.joint_regressor @ self.v_template
-            self._rest["dirs"] = torch.einsum("jv,vck->jck", self.joint_regressor, self.shapedirs)
+            with (
+                one_thread()
+            ):  # or the last digits of everything would depend on when this was first asked for
+                self._rest["joints"] = self.joint_regressor @ self.v_template
+                self._rest["dirs"] = torch.einsum("jv,vck->jck", self.joint_regressor, self.shapedirs)
         return self._rest["joints"], self._rest["dirs"]
 
     def rest_pelvis(self, betas: Tensor) -> Tensor:
@@ -183,6 +187,7 @@ class BodyModel:
         eye = torch.eye(3, dtype=bodies.rotations.dtype, device=bodies.rotations.device)
         return (bodies.rotations[..., 1:, :, :] - eye).flatten(-3)
 
+    @one_thread()
     def vertex_points(self, names: tuple[str, ...], regressor: Tensor) -> BodyPoints:
         """Points that are weighted sums of vertices: regressor (K, V), rows summing to 1."""
         joints, dirs = self.rest_joints
@@ -196,6 +201,7 @@ class BodyModel:
             pose = torch.einsum("kvj,vcp->kjcp", share, self.posedirs[used])
         return BodyPoints.from_dense(names, c, offsets, dirs, pose)
 
+    @one_thread()
     def mesh_points(self, corners: Tensor, barycentric: Tensor) -> BodyPoints:
         """Points of the surface: three vertices (N, 3) each, and their weights (N, 3), which sum to 1."""
         joints, rest_dirs = self.rest_joints

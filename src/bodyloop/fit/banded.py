@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bodyloop.fit.threads import one_thread
+from bodyloop.threads import one_thread
 
 BLOCKS_AT_ONCE = 64
 """How many blocks are put together in one go."""
