@@ -74,7 +74,7 @@ def test_people_without_a_map_do_not_matter():
     (gradient,) = torch.autograd.grad(value, points)
     assert (gradient[1] == 0).all()
     others = part_loss(points[[0, 2]], labels, maps[[0, 2]], known[[0, 2]], RESOLUTION)
-    assert float(value) == pytest.approx(float(others))
+    assert float(value.detach()) == pytest.approx(float(others.detach()))
     empty = torch.full_like(maps, UNKNOWN_PART)
     value = part_loss(points, labels, empty, ~known | known, RESOLUTION)
     assert value == 0
