@@ -86,9 +86,9 @@ def test_following_it_brings_vertices_to_their_pixels():
     known = torch.ones(3, dtype=torch.bool)
     moved = points.clone().requires_grad_()
     optimiser = torch.optim.Adam([moved], lr=1.0)
-    before = float(part_loss(moved, labels, maps, known, RESOLUTION))
+    before = float(part_loss(moved, labels, maps, known, RESOLUTION).detach())
     for _ in range(100):
         optimiser.zero_grad()
         part_loss(moved, labels, maps, known, RESOLUTION).backward()
         optimiser.step()
-    assert float(part_loss(moved, labels, maps, known, RESOLUTION)) < 0.4 * before
+    assert float(part_loss(moved, labels, maps, known, RESOLUTION).detach()) < 0.4 * before
