@@ -14,6 +14,7 @@ from bodyloop.fit import Fits
 from bodyloop.fit.pool import CandidatePool
 from bodyloop.geometry import Camera
 from bodyloop.nets.build import load_estimator
+from bodyloop.nets.cen import load_cen
 from bodyloop.nets.mrt import Mrt
 from bodyloop.photos import (
     MOST_CANDIDATES,
@@ -22,7 +23,6 @@ from bodyloop.photos import (
     Method,
     PhotoResult,
     Summary,
-    load_judge,
     load_solver,
     work,
 )
@@ -75,7 +75,7 @@ def infer_photos(job: InferJob, progress: Callable[[int, int, str], None] | None
     if job.judge is not None and job.choose == "energy":
         raise InputError(f"--judge {job.judge}: goes with --choose cen; choose that, or leave it out")
     pool = None if job.pool is None else CandidatePool.load(job.pool)
-    judge = None if job.judge is None else load_judge(job.judge).to(device)
+    judge = None if job.judge is None else load_cen(job.judge).to(device)
 
     def method(body: BodyModel, photos: list[Path]) -> Method:
         fitted = body if job.refine else None

@@ -224,7 +224,11 @@ def fit_photos(job: PhotoJob, progress: Callable[[int, int, str], None] | None =
     _check_candidates(job, choice)
     file = _start_file(job, choice)
     pool = None if job.pool is None else CandidatePool.load(job.pool)
-    judge = None if job.judge is None else load_judge(job.judge)
+    judge = None
+    if job.judge is not None:
+        from bodyloop.nets.cen import load_cen
+
+        judge = load_cen(job.judge)
 
     def method(body: BodyModel, photos: list[Path]) -> Method:
         if file is not None and file.one_photo and len(photos) > 1:
@@ -441,17 +445,6 @@ def _check_candidates(job: PhotoJob, choice: StartChoice) -> None:
         raise InputError(
             f"--starts candidates:{choice.candidates}: expected at most {MOST_CANDIDATES}; the paper takes 1 to 10"
         )
-
-
-def load_judge(path: Path) -> "Cen":
-    """A consistency network, loaded only where one is named.
-
-    Raises:
-        InputError: if the file is none.
-    """
-    from bodyloop.nets.cen import load_cen
-
-    return load_cen(path)
 
 
 def load_solver(body: BodyModel, starts: tuple[StartName, ...], prior: PriorName) -> None:

@@ -29,9 +29,7 @@ def write_amass(parts: Iterator[Labelled], out: Path, body: BodyModel) -> Path:
     """
     folder = out / "amass"
     make_folder(folder)
-    for old in folder.glob(
-        "[0-9]*/*_poses.npz"
-    ):  # of an earlier call: people who are not among the labels any more
+    for old in folder.glob("[0-9]*/*_poses.npz"):  # or people would stay who are labelled no more
         old.unlink()
     turn = torch.tensor(CAMERA_TO_WORLD)
     for number, part in enumerate(parts):
